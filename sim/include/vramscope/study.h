@@ -1,0 +1,38 @@
+/* vramscope/study.h - what a tape says: peaks, causes, reports, comparison rows.
+ *
+ * Pure functions of timelines and results. Nothing here simulates; nothing prints: text goes to
+ * a vs_outfile the caller owns. */
+#ifndef VS_STUDY_H
+#define VS_STUDY_H
+
+#include "vramscope/base.h"
+#include "vramscope/tape.h"
+
+/* The moment of the greatest use of a device: the largest VS_TRACK_USED; among equals the one with the most
+ * allocated; among equals the first. */
+typedef struct {
+    vs_ns time_ns;
+    uint32_t event;
+    vs_bytes used_bytes;
+    vs_bytes categories[VS_CAT_COUNT];
+} vs_moment;
+VS_MUST_CHECK bool vs_study_peak(const vs_timeline *tl, uint8_t device, vs_moment *out);
+/* Composition just after event. */
+void vs_study_at_event(const vs_timeline *tl, uint8_t device, uint32_t event, vs_moment *out);
+
+/* A block alive at a moment. */
+typedef struct {
+    uint32_t block;
+    vs_bytes size_bytes;
+    vs_category category;
+} vs_live;
+/* The n largest blocks alive just after event, largest first (ties: lower block id). Returns how many. */
+uint32_t vs_study_largest(const vs_timeline *tl, uint8_t device, uint32_t event, vs_live *out,
+                          uint32_t n);
+
+/* A small chart of one device for a terminal: rows of text, capacity line included. Columns and rows are in
+ * characters. is_utf8 false: ASCII only. */
+void vs_study_chart(const vs_timeline *tl, uint8_t device, vs_outfile *out, uint32_t columns,
+                    uint32_t rows, bool is_utf8);
+
+#endif /* VS_STUDY_H */

@@ -1,0 +1,16 @@
+/* vramscope/vramscope.h - every public header of libvramscope. */
+#ifndef VS_VRAMSCOPE_H
+#define VS_VRAMSCOPE_H
+
+#include "vramscope/base.h"
+#include "vramscope/engine.h"
+#include "vramscope/hardware.h"
+#include "vramscope/model.h"
+#include "vramscope/plan.h"
+#include "vramscope/pool.h"
+#include "vramscope/run.h"
+#include "vramscope/study.h"
+#include "vramscope/tape.h"
+#include "vramscope/trace.h"
+
+#endif /* VS_VRAMSCOPE_H */
