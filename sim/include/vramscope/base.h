@@ -248,6 +248,8 @@ typedef struct {
     const struct cJSON *node; /* NULL: absent */
     const vs_json *doc;
     char path[VS_ERR_PATH_BYTES];
+    uint32_t index;             /* in its container; kept by vs_json_next */
+    uint32_t parent_path_bytes; /* how much of path is the container's */
 } vs_jnode;
 
 vs_jnode vs_json_root(const vs_json *doc);
@@ -306,7 +308,7 @@ VS_MUST_CHECK bool vs_parse_size(vs_str text, vs_bytes *out, vs_err *err);
 VS_MUST_CHECK bool vs_parse_u64(vs_str text, uint64_t *out, vs_err *err);
 
 #define VS_TEXT_BYTES 32
-/* "12.55 GiB", "532 KiB", "17 B": two decimals above KiB. Integer arithmetic, rounded half up. */
+/* "12.55 GiB", "520.00 KiB", "17 B": two decimals from KiB up. Integer arithmetic, rounded half up. */
 const char *vs_format_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
 /* As PyTorch prints sizes in its OOM message: "20.00 MiB", "12.55 GiB", "512 bytes"
  * (specs: torch caching allocator, section 8.2). */
