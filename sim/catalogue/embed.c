@@ -9,7 +9,7 @@ static int emit_bytes(FILE *in)
 {
     long count = 0;
     for (int c = fgetc(in); c != EOF; c = fgetc(in)) {
-        printf("%d,%s", c, ++count % 24 == 0 ? "\n" : "");
+        printf("%d,%s", c > 127 ? c - 256 : c, ++count % 24 == 0 ? "\n" : "");
     }
     printf("0};\n");
     return ferror(in) ? 1 : 0;

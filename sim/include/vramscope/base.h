@@ -55,13 +55,16 @@ VS_MUST_CHECK bool vs_round_up_u64(uint64_t a, uint64_t step, uint64_t *out);
 
 /* Prints to stderr and aborts: the one place in the library that does. */
 _Noreturn void vs_assert_failed(const char *expression, const char *file, int line);
+/* NOLINTNEXTLINE(readability-identifier-naming): used like a function */
 #define vs_assert(condition)                                                               \
     ((condition) ? (void)0 : vs_assert_failed(#condition, __FILE__, __LINE__))
+/* NOLINTBEGIN(readability-identifier-naming) */
 #ifdef VS_DEBUG
 #define vs_check(condition) vs_assert(condition)
 #else
 #define vs_check(condition) ((void)sizeof(!(condition)))
 #endif
+/* NOLINTEND(readability-identifier-naming) */
 
 /* ---- errors ------------------------------------------------------------------ */
 
@@ -74,7 +77,8 @@ typedef enum {
     VS_ERR_MEMORY,   /* out of our own memory (arena exhausted, malloc failed) */
     VS_ERR_NOT_FOUND,/* a name nobody knows; the message suggests the nearest */
     VS_ERR_USAGE,    /* the command line */
-    VS_ERR_INTERNAL  /* a state that should be impossible, found without harm */
+    VS_ERR_INTERNAL, /* a state that should be impossible, found without harm */
+    VS_ERR_CANCELLED /* the caller asked to stop */
 } vs_errcode;
 
 #define VS_ERR_TEXT_BYTES 512

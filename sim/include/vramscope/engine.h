@@ -44,8 +44,10 @@ uint64_t vs_engine_event_count(const vs_engine *engine); /* executed so far */
 /* ctx and arg are the caller's; the engine only carries them. */
 typedef void (*vs_handler)(vs_engine *engine, void *ctx, uint64_t arg);
 
+/* The number of the call that scheduled it, and its place in the table: a handle is never
+ * reused within a run, so a stale one is always recognised. */
 typedef struct {
-    uint32_t id; /* index and generation; 0: none */
+    uint64_t id; /* 0: none */
 } vs_timer;
 
 /* Schedules at time >= now (an earlier time is our bug: asserted). {0} when the arena is
@@ -112,7 +114,7 @@ typedef struct {
 } vs_link;
 
 typedef struct {
-    uint32_t id; /* index and generation; 0: none */
+    uint64_t id; /* number of the flow and its place in the table, never reused; 0: none */
 } vs_flow;
 
 #define VS_FLOW_LINKS_MAX 4

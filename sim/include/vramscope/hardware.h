@@ -18,7 +18,7 @@ typedef struct {
     const char *source; /* where the figure is from */
 } vs_assumed;
 
-#define VS_ASSUMED_MAX 64
+#define VS_ASSUMED_MAX 256 /* 16 different cards of 13 figures, host, disk, and the loader's own */
 
 typedef struct {
     const char *id;                 /* "rtx-4090"; "generic" for a bare size */
@@ -36,6 +36,8 @@ typedef struct {
     vs_ns malloc_ns;                /* one cudaMalloc */
     vs_ns free_ns;
     vs_ns launch_ns;                /* one kernel launch */
+    const char *link;               /* how it hangs on the host: "pcie4-x16", "sxm-pcie5", "unified" */
+    uint64_t h2d_pinned_bps, h2d_pageable_bps, d2h_bps; /* this card in this host; vs_host has card 0's */
 } vs_gpu;
 
 typedef struct {
@@ -48,6 +50,7 @@ typedef struct {
     uint64_t cast_bps;              /* one thread, source bytes */
     uint64_t h2d_pinned_bps, h2d_pageable_bps, d2h_bps; /* 0: from the PCIe table */
     vs_ns copy_latency_ns;          /* fixed cost of one cudaMemcpy */
+    const char *title;              /* what it is, in words; name is what --host takes */
 } vs_host;
 
 typedef struct {
@@ -55,6 +58,7 @@ typedef struct {
     uint64_t read_bps;              /* whole device, large reads */
     uint64_t mmap_read_bps;         /* one thread faulting pages of a file mapping in; 0: read_bps */
     vs_bytes capacity_bytes;        /* 0: not limited */
+    const char *title;              /* what it is, in words; name is what --disk takes */
 } vs_disk;
 
 #define VS_GPUS_MAX 16

@@ -102,7 +102,11 @@ typedef struct {
     uint64_t stream;      /* 0: default stream */
     vs_category category; /* for the tape */
     uint32_t name;        /* for the tape: string id */
+    uint8_t flags;        /* VS_REQUEST_* */
 } vs_pool_request;
+
+/* Left out of tensor_bytes (and of the tape's VS_TRACK_TENSORS): the warm-up block, rotary buffers. */
+#define VS_REQUEST_UNCOUNTED 1u
 
 typedef enum {
     VS_ALLOC_OK,

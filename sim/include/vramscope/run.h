@@ -57,6 +57,9 @@ typedef struct {
     vs_ns surface_time_ns;   /* where the program would notice [2.5] */
     const char *surface_tensor;
     uint32_t surface_consumed_ppm;
+    bool is_swallowed;       /* the loader catches it and raises a conversion error at the end */
+    uint32_t mappings_done;  /* parameters finished at the first failure */
+    uint32_t mappings;
     const char *message;     /* as PyTorch words it */
     vs_bytes staging_bytes;  /* waiting on the card, not in final form, at that moment */
     uint32_t staging_count;  /* tensors of it */
@@ -64,10 +67,13 @@ typedef struct {
 
 typedef struct {
     vs_verdict verdict;
-    vs_gpu_result gpu;       /* GPU 0: this version loads onto one */
+    vs_gpu_result gpus[VS_GPUS_MAX];
+    uint32_t gpu_count;      /* this version loads onto one */
     vs_peak peak;
     bool has_oom;
     vs_oom_result oom;
+    const char *headline;    /* one line, the verdict first: "FITS: peak 12.90 GiB of 23.64 GiB" */
+    const char *reason;      /* why it ran out, one sentence; "" when it fits */
     vs_bytes host_capacity_bytes, host_peak_anon_bytes, host_peak_pinned_bytes, host_peak_file_bytes;
     vs_bytes disk_read_bytes, disk_written_bytes;
     vs_ns load_ns;
@@ -76,7 +82,7 @@ typedef struct {
     vs_dtype load_dtype;     /* as resolved from auto */
     bool is_async;           /* as resolved */
     bool has_warmup;
-    uint32_t workers;
+    uint32_t workers;        /* 0 when sequential */
     vs_bytes loaded_bytes;   /* final parameter bytes on the device */
     uint64_t event_count;    /* engine events executed */
     vs_machine machine;      /* as resolved, with `assumed` completed by the loader */
@@ -90,6 +96,21 @@ typedef struct {
     void *stop_ctx;
     uint32_t shuffle_seed; /* tests: 0, or shuffles the insertion of independent inputs; the tape must not change */
 } vs_run_input;
+
+/* A change to the scenario and what it would do: simulated, not estimated. */
+typedef struct {
+    const char *change;       /* "--no-async", "--quant bnb-nf4", "--gpu a100-40gb-sxm" */
+    vs_verdict verdict;
+    vs_bytes peak_used_bytes;
+    vs_ns load_ns;
+} vs_fix;
+
+#define VS_FIXES_MAX 8
+
+/* Simulates neighbours of a scenario whose run `failed`; those that fit first, then the fastest. Names live
+ * in out_arena; scratch is reset between the runs. */
+VS_MUST_CHECK bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *input,
+                                const vs_run_result *failed, vs_fix out[VS_FIXES_MAX], uint32_t *out_count, vs_err *err);
 
 /* False for errors (bad combination of settings, arena exhausted); "does not fit" is a result. */
 VS_MUST_CHECK bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result,

@@ -86,14 +86,18 @@ typedef struct {
     vs_bytes asked_bytes;
     uint64_t addr;      /* simulated or recorded device address */
     uint64_t extra;
-    uint32_t block;     /* from vs_tape_new_block, or VS_NO_BLOCK */
+    uint32_t block;     /* from vs_tape_new_block; ALLOC, FREE and RECAT only: a sealed tape has
+                           VS_NO_BLOCK in every other kind */
     uint32_t name;      /* string id: tensor, phase */
     uint32_t stream;
     uint8_t kind;       /* vs_event_kind */
     uint8_t device;     /* index from vs_tape_add_device */
     uint8_t category;   /* vs_category */
-    uint8_t flags;      /* reserved, 0 */
+    uint8_t flags;      /* VS_EVENT_* */
 } vs_event;
+
+/* An ALLOC that VS_TRACK_TENSORS leaves out (its FREE and RECAT follow its block). */
+#define VS_EVENT_UNCOUNTED 1u
 
 /* ---- writing ------------------------------------------------------------------------- */
 
@@ -230,6 +234,8 @@ typedef struct {
     uint64_t string_bytes_count;
 
     vs_ns end_ns; /* time of the last event or span end */
+
+    const uint64_t *span_reach; /* greatest span_end of the lane up to span i */
 } vs_timeline;
 
 /* Derives tracks, lives and pyramids and lays out the image. The tape must not be used
