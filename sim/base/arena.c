@@ -9,6 +9,7 @@
  * used_bytes to 0 and leaves dirty_bytes, so it is O(1); an allocation below dirty_bytes
  * is cleared when it is handed out, one above it is zero already because the mapping is. */
 #if !defined(_DEFAULT_SOURCE)
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming) */
 #    define _DEFAULT_SOURCE /* MAP_ANONYMOUS and MAP_NORESERVE are not in POSIX.1-2008 */
 #endif
 
@@ -85,7 +86,7 @@ void *vs_arena_alloc(vs_arena *arena, size_t size_bytes, size_t align)
 {
     vs_assert(align > 0 && align <= MAX_ALIGN_BYTES && (align & (align - 1)) == 0);
     arena->alloc_count++;
-    if (arena->is_exhausted || arena->alloc_count == arena->fail_at) {
+    if (arena->base == NULL || arena->is_exhausted || arena->alloc_count == arena->fail_at) {
         return exhaust(arena);
     }
     /* capacity is a multiple of the page, so rounding used up to align stays inside it */
@@ -126,7 +127,9 @@ void vs_arena_reset(vs_arena *arena)
 void vs_arena_rewind(vs_arena *arena, size_t mark)
 {
     vs_assert(mark <= arena->used_bytes);
-    POISON(arena->base + mark, arena->used_bytes - mark);
+    if (mark < arena->used_bytes) {
+        POISON(arena->base + mark, arena->used_bytes - mark);
+    }
     arena->used_bytes = mark;
 }
 

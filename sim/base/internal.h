@@ -17,6 +17,9 @@ const char *vs_errno_text(int code, char *buf, size_t buf_bytes);
  * The code point goes to *out_point when the answer is not 0. */
 size_t vs_utf8_decode(const uint8_t *text, size_t left, uint32_t *out_point);
 
+/* A to Z become a to z, whatever the locale. */
+char vs_lower_ascii(char c);
+
 /* Checks the grammar of RFC 8259 and the limits of this program, so that cJSON sees only
  * text it reads the way the RFC means it. When key_ordinal is not 0, stops after that key
  * (1-based, in document order) and writes its line to *out_line. */

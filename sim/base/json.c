@@ -67,7 +67,7 @@ size_t vs_json_path_add(char *path, const char *key, size_t key_bytes, uint64_t 
     if (used > room) {
         const size_t kept = room - 3;
         memmove(path + 3, path + used - kept, kept);
-        memcpy(path, "...", 3);
+        memset(path, '.', 3);
         used = room;
     }
     memcpy(path + used, step, step_bytes + 1);

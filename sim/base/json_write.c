@@ -186,8 +186,7 @@ void vs_jw_double(vs_jwriter *w, const char *key, double value)
     char text[VS_TEXT_BYTES];
     for (int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG; digits <= DBL_DIG + 2; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, value);
-        const double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) {
+        if (strtod(text, NULL) == value) {
             break;
         }
     }

@@ -41,9 +41,12 @@ bool vs_str_is(vs_str a, const char *text)
     return vs_str_equal(a, vs_str_of(text));
 }
 
-static char lower_ascii(char c)
+char vs_lower_ascii(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c < 'A' || c > 'Z') {
+        return c;
+    }
+    return (char)(c - 'A' + 'a');
 }
 
 bool vs_str_is_nocase(vs_str a, const char *text)
@@ -53,7 +56,7 @@ bool vs_str_is_nocase(vs_str a, const char *text)
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        if (lower_ascii(a.ptr[i]) != lower_ascii(b.ptr[i])) {
+        if (vs_lower_ascii(a.ptr[i]) != vs_lower_ascii(b.ptr[i])) {
             return false;
         }
     }

@@ -250,11 +250,6 @@ const char *vs_format_duration(vs_ns ns, char buf[VS_TEXT_BYTES])
 
 #define MAX_NAME_BYTES 64
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -262,8 +257,8 @@ static size_t min_size(size_t a, size_t b)
 
 static bool is_swap(vs_str a, vs_str b, size_t i, size_t j)
 {
-    return i > 1 && j > 1 && lower(a.ptr[i - 1]) == lower(b.ptr[j - 2]) &&
-           lower(a.ptr[i - 2]) == lower(b.ptr[j - 1]);
+    return i > 1 && j > 1 && vs_lower_ascii(a.ptr[i - 1]) == vs_lower_ascii(b.ptr[j - 2]) &&
+           vs_lower_ascii(a.ptr[i - 2]) == vs_lower_ascii(b.ptr[j - 1]);
 }
 
 /* Edits (insert, delete, replace, swap of neighbours) from a to b: the optimal string
@@ -280,7 +275,8 @@ static size_t edit_distance(vs_str a, vs_str b)
         const size_t *two_above = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= b.len; j++) {
-            const size_t replaced = lower(a.ptr[i - 1]) != lower(b.ptr[j - 1]);
+            const size_t replaced =
+                vs_lower_ascii(a.ptr[i - 1]) != vs_lower_ascii(b.ptr[j - 1]);
             row[j] = min_size(min_size(above[j], row[j - 1]) + 1, above[j - 1] + replaced);
             if (is_swap(a, b, i, j)) {
                 row[j] = min_size(row[j], two_above[j - 2] + 1);
