@@ -3,8 +3,9 @@
  * Simulated time is a uint64_t of nanoseconds. Events run in increasing
  * (time, rank, seq): rank says what kind of thing happens first within one instant, seq is
  * the number of the call that scheduled it. A handler runs to completion; what
- * it schedules for the present instant keeps its rank and gets a later seq. The
- * clock never goes back. Nothing depends on addresses, hashes, threads or the wall clock.
+ * it schedules for the present instant keeps its rank and gets a later seq. So the lowest
+ * rank that has something now always goes next: a RELEASE scheduled by a STEP runs before
+ * the STEPs that still wait. The clock never goes back. Nothing depends on addresses, hashes, threads or the wall clock.
  *
  * No floating point. Link rates are bytes per second; a flow keeps bytes left and a
  * remainder below one byte, so bytes are conserved exactly.
@@ -63,9 +64,12 @@ bool vs_engine_cancel(vs_engine *engine, vs_timer timer);
 bool vs_engine_reschedule(vs_engine *engine, vs_timer timer, vs_ns time);
 bool vs_engine_is_pending(const vs_engine *engine, vs_timer timer);
 
-/* Runs until nothing is pending, vs_engine_stop was called, or the clock would pass until_ns.
- * True when it ended regularly; errors: arena exhausted, instant_limit reached (names the
- * time and the last process). should_stop, when set, is polled every 4,096 events. */
+/* Runs until nothing is pending, vs_engine_stop was called, or the clock would pass until_ns; in
+ * the last case the clock is left at until_ns. True when it ended regularly, and may be called again
+ * to go on; errors: arena exhausted, instant_limit reached (names the time and the last process), a
+ * limit of the engine reached (2^24 - 2 events at once, 2^37 - 1 in a run, amounts of 2^62).
+ * An error is final. should_stop, when set, is polled every 4,096 events; true ends the run as
+ * vs_engine_stop does. */
 VS_MUST_CHECK bool vs_engine_run(vs_engine *engine, vs_ns until_ns, vs_err *err);
 void vs_engine_stop(vs_engine *engine);
 void vs_engine_set_poll(vs_engine *engine, bool (*should_stop)(void *ctx), void *ctx);
@@ -88,14 +92,16 @@ struct vs_process {
     vs_timer timer;      /* engine's: pending resumption */
 };
 
-/* Registers the process and schedules its first step now (rank STEP). */
+/* Registers the process and schedules its first step now (rank STEP). One that is registered
+ * already is woken. The process must stay where it is. */
 VS_MUST_CHECK bool vs_process_start(vs_engine *engine, vs_process *process);
-/* Schedules a step now unless one is pending already. */
+/* Schedules a step now unless one is pending already: a sleeping process is not hurried. */
 void vs_process_wake(vs_engine *engine, vs_process *process);
-/* Steps again after delay. */
+/* Steps again after delay; moves a step that is pending. */
 void vs_process_sleep(vs_engine *engine, vs_process *process, vs_ns delay);
 
-/* A gate: processes wait in line until it is signalled. */
+/* A gate: processes wait in line until it is signalled; a signal nobody waits for is lost. A process
+ * stands in one line at most, and keeps its place when something else wakes it. */
 typedef struct {
     uint32_t head; /* process slots, 0: empty */
     uint32_t tail;
@@ -125,7 +131,7 @@ typedef struct {
 } vs_link_desc;
 
 typedef struct {
-    vs_link links[VS_FLOW_LINKS_MAX]; /* crossed at once; the slowest share decides */
+    vs_link links[VS_FLOW_LINKS_MAX]; /* crossed at once, all different; the slowest share decides */
     uint32_t link_count;              /* 0: only the cap limits (cap_bps > 0 then) */
     uint64_t cap_bps;                 /* this flow's own limit, 0: none */
     vs_bytes size_bytes;              /* 0 completes after the latency */
@@ -135,7 +141,10 @@ typedef struct {
     uint64_t arg;
 } vs_flow_desc;
 
-/* {0} when the arena is exhausted. */
+/* {0} when the arena is exhausted or a rate, cap or size is beyond 2^62 (sticky, reported by
+ * vs_engine_run). A flow has its rate from the SETTLE rank of the instant in which its latency ends,
+ * 0 before. Each flow gets its max-min fair share in whole bytes per second, bytes left over go to
+ * the flows started first; at least 1 byte per second, so that every flow ends. */
 vs_link vs_link_new(vs_engine *engine, const vs_link_desc *desc);
 vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc);
 /* Bytes delivered so far; stale handles give UINT64_MAX. */

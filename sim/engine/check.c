@@ -1,0 +1,171 @@
+/* engine/check.c - walks the invariants listed at the top of queue.c and link.c. */
+#include "sim/engine/engine_internal.h"
+
+static bool broken(vs_err *err, const char *what, uint64_t at)
+{
+    return vs_fail(err, VS_ERR_INTERNAL, "engine invariant broken: %s (at %" PRIu64 ")", what,
+                   at);
+}
+
+static bool check_heap(const vs_engine *engine, vs_err *err)
+{
+    const event_queue *q = &engine->queue;
+    const uint32_t first = q->has_hole ? 1 : 0;
+    if (q->has_hole && q->count == 0) {
+        return broken(err, "a hole in an empty heap", 0);
+    }
+    for (uint32_t i = first; i < q->count; i++) {
+        const queue_key key = q->keys[i];
+        const uint32_t slot = (uint32_t)(key.low & SLOT_MASK);
+        const uint32_t parent = i == 0 ? 0 : (i - 1) / 4;
+        if (i > 0 && parent >= first && !key_less(q->keys[parent], key)) {
+            return broken(err, "a key before its parent", i);
+        }
+        if (slot == 0 || slot >= q->capacity || q->where[slot] != i) {
+            return broken(err, "a key whose slot points elsewhere", i);
+        }
+        if (q->slots[slot].id == 0 || (q->slots[slot].id & SLOT_MASK) != slot) {
+            return broken(err, "a key of a free slot", i);
+        }
+        if (key.time <= engine->now) {
+            return broken(err, "a key that was due", i);
+        }
+    }
+    for (uint32_t i = q->count; i < q->count + 4; i++) {
+        if (q->keys[i].time != VS_NS_NEVER || q->keys[i].low != UINT64_MAX) {
+            return broken(err, "a key beyond the end", i);
+        }
+    }
+    return true;
+}
+
+/* On success *out_count holds the events in lanes. */
+static bool check_lanes(const event_queue *q, uint32_t *out_count, vs_err *err)
+{
+    uint32_t count = 0;
+    for (uint32_t rank = 0; rank < VS_RANK_COUNT; rank++) {
+        uint32_t before = 0;
+        for (uint32_t slot = q->lane_head[rank]; slot != 0; slot = q->next[slot]) {
+            if (q->slots[slot].id == 0 ||
+                q->where[slot] != (IN_LANE | rank << SLOT_BITS | before)) {
+                return broken(err, "a lane that is not linked both ways", slot);
+            }
+            before = slot;
+            if (++count >= q->capacity) {
+                return broken(err, "a lane in a circle", rank);
+            }
+        }
+        if (q->lane_tail[rank] != before || (q->lane_mask >> rank & 1) != (before != 0)) {
+            return broken(err, "a lane's end or its bit in lane_mask", rank);
+        }
+    }
+    *out_count = count;
+    return true;
+}
+
+static bool check_queue(const vs_engine *engine, vs_err *err)
+{
+    const event_queue *q = &engine->queue;
+    uint32_t in_lanes = 0;
+    if (!check_heap(engine, err) || !check_lanes(q, &in_lanes, err)) {
+        return false;
+    }
+    uint32_t free_count = 0;
+    for (uint32_t slot = q->free_head; slot != 0; slot = q->next[slot]) {
+        if (q->slots[slot].id != 0 || ++free_count >= q->capacity) {
+            return broken(err, "the list of free slots", slot);
+        }
+    }
+    const uint32_t in_heap = q->count - (q->has_hole ? 1 : 0);
+    if (1 + free_count + in_heap + in_lanes != q->capacity) {
+        return broken(err, "slots that are neither free nor pending", q->capacity);
+    }
+    return true;
+}
+
+/* ---- links and flows --------------------------------------------------------------------------- */
+
+static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *err)
+{
+    if (flow->rest >= NS_PER_S || flow->left_bytes > flow->size_bytes) {
+        return broken(err, "a flow with more left than it had", flow->id);
+    }
+    if (flow->rate_bps > flow->cap_bps) {
+        return broken(err, "a flow above its cap", flow->id);
+    }
+    if (flow->phase == FLOW_WAITS && flow->rate_bps != 0) {
+        return broken(err, "a flow with a rate before its latency passed", flow->id);
+    }
+    const bool needs_timer = flow->phase == FLOW_WAITS || flow->rate_bps > 0;
+    if (needs_timer && slot_of(&engine->queue, flow->timer) == 0) {
+        return broken(err, "a flow without an end", flow->id);
+    }
+    if (!needs_timer && !engine->links.is_settling_due) {
+        return broken(err, "a flow without a rate", flow->id);
+    }
+    return true;
+}
+
+/* Rates and flow count of one link, from the flows. */
+static bool check_link(const vs_engine *engine, uint32_t index, vs_err *err)
+{
+    const link_state *link = &engine->links.links[index];
+    uint64_t sum = 0;
+    uint32_t flow_count = 0;
+    uint32_t crawling = 0; /* at 1 byte per second, which an overcrowded link cannot refuse */
+    for (uint32_t i = 0; i < engine->flows.moving_count; i++) {
+        const flow_state *flow = &engine->flows.flows[engine->flows.moving[i]];
+        for (uint32_t k = 0; k < flow->link_count; k++) {
+            if (flow->links[k] == index) {
+                flow_count++;
+                sum += flow->rate_bps;
+                crawling += flow->rate_bps == 1 ? 1 : 0;
+            }
+        }
+    }
+    if (flow_count != link->flow_count) {
+        return broken(err, "a link's flow count", index);
+    }
+    if (sum > link->rate_bps && sum - link->rate_bps > crawling) {
+        return broken(err, "a link that carries more than its rate", index);
+    }
+    return true;
+}
+
+bool vs_links_check(const vs_engine *engine, vs_err *err)
+{
+    const flow_table *t = &engine->flows;
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < t->moving_count; i++) {
+        const flow_state *flow = &t->flows[t->moving[i]];
+        if (flow->id <= before || flow->phase != FLOW_MOVES) {
+            return broken(err, "the order of moving flows", i);
+        }
+        before = flow->id;
+    }
+    uint32_t moving = 0;
+    for (uint32_t slot = 1; slot < t->capacity; slot++) {
+        const flow_state *flow = &t->flows[slot];
+        if (flow->id == 0) {
+            continue;
+        }
+        moving += flow->phase == FLOW_MOVES ? 1 : 0;
+        if (!check_flow(engine, flow, err)) {
+            return false;
+        }
+    }
+    if (moving != t->moving_count) {
+        return broken(err, "a moving flow that is not listed", moving);
+    }
+    for (uint32_t i = 0; i < engine->links.count; i++) {
+        if (!check_link(engine, i, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool vs_engine_check(const vs_engine *engine, vs_err *err)
+{
+    return check_queue(engine, err) && vs_links_check(engine, err);
+}

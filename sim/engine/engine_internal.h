@@ -1,0 +1,340 @@
+/* engine/engine_internal.h - what the files of sim/engine share.
+ *
+ * The structs of queue, flows and links, and the short paths every event takes: insertion
+ * and removal are inline here so that the run loop, processes and links compile to one piece of
+ * code without a call between them. How the queue works is told in queue.c, how
+ * bandwidth is shared in link.c. */
+#ifndef VS_ENGINE_INTERNAL_H
+#define VS_ENGINE_INTERNAL_H
+
+#include "vramscope/engine.h"
+
+/* ---- keys -------------------------------------------------------------------------- */
+
+/* The low word of a key: rank, number of the schedule call, slot. Comparing (time, low) as
+ * two words is comparing (time, rank, seq), since seq is unique within a run.
+ * Limits: 2^24 - 2 events pending at once, 2^37 - 1 schedule calls in a run (137 thousand
+ * million, an hour of nothing else). Reaching one is an error of vs_engine_run. */
+#define SLOT_BITS  24
+#define SEQ_BITS   37
+#define SLOT_MASK  ((UINT32_C(1) << SLOT_BITS) - 1)
+#define SLOT_LIMIT SLOT_MASK /* slots are 1 .. SLOT_LIMIT - 1, 0 means none */
+#define SEQ_LIMIT  ((UINT64_C(1) << SEQ_BITS) - 1)
+#define RANK_SHIFT (SLOT_BITS + SEQ_BITS)
+#define RANK_UNIT  (UINT64_C(1) << RANK_SHIFT)
+_Static_assert(RANK_SHIFT + 3 == 64 && VS_RANK_COUNT <= 8, "rank, seq and slot fill a word");
+
+typedef struct {
+    vs_ns time;
+    uint64_t low; /* rank << 61 | seq << 24 | slot */
+} queue_key;
+
+/* After every key: what lies beyond the end of the heap, so that the last node can look at
+ * four children like any other. */
+#define KEY_BEYOND ((queue_key){.time = VS_NS_NEVER, .low = UINT64_MAX})
+
+/* ---- the queue ------------------------------------------------------------------------ */
+
+typedef struct {
+    vs_handler handler;
+    void *ctx;
+    uint64_t arg;
+    uint64_t id; /* the handle: first seq << 24 | slot; 0: the slot is free */
+} event_slot;
+
+/* Where a pending event is: its index in the heap, or this bit, the rank of its lane and the
+ * slot before it there. */
+#define IN_LANE UINT32_C(0x80000000)
+
+typedef struct {
+    queue_key
+        *keys; /* heap; keys + 1 lies on a cache line, so do all groups of four children */
+    event_slot *slots; /* by slot, as are the next two */
+    uint32_t *where;
+    uint32_t *next; /* in a lane: the slot after it; free: the next free one */
+    uint32_t count; /* keys in the heap, the hole included */
+    uint32_t free_head;
+    uint32_t capacity;  /* slots, slot 0 included */
+    uint32_t lane_mask; /* bit r: lane r holds something */
+    uint32_t lane_head[VS_RANK_COUNT];
+    uint32_t lane_tail[VS_RANK_COUNT]; /* 0 when the lane is empty */
+    bool has_hole;                     /* the root has been taken out and not replaced yet */
+    uint64_t last_seq;
+} event_queue;
+
+/* ---- links and flows --------------------------------------------------------------------- */
+
+typedef struct {
+    const char *name;
+    uint64_t rate_bps;
+    vs_bytes ended_bytes; /* carried for flows that are gone */
+    vs_ns busy_ns;        /* up to busy_since */
+    vs_ns busy_since;     /* valid while flow_count > 0 */
+    uint32_t flow_count;
+    bool is_marked; /* in link_table.marked: shares anew in this instant */
+    /* valid within one settling: */
+    uint32_t open_count; /* flows whose rate is still rising */
+    uint64_t room_bps;   /* not given away yet */
+} link_state;
+
+typedef enum { FLOW_WAITS, FLOW_MOVES } flow_phase;
+
+typedef struct {
+    uint64_t id; /* number of the flow << 24 | slot; 0: free */
+    vs_bytes size_bytes;
+    vs_bytes left_bytes; /* at updated_ns */
+    uint64_t rate_bps;
+    uint64_t cap_bps;      /* UINT64_MAX: none */
+    uint64_t new_rate_bps; /* valid within one settling */
+    vs_ns updated_ns;
+    vs_timer timer; /* end of the latency, then end of the flow */
+    vs_handler on_done;
+    void *ctx;
+    uint64_t arg;
+    uint32_t rest; /* moved beyond the last whole byte, in 1e-9 bytes, < 1e9 */
+    uint32_t next_free;
+    uint32_t links[VS_FLOW_LINKS_MAX]; /* indices, not handles */
+    uint32_t link_count;
+    flow_phase phase;
+    bool is_picked; /* valid within one settling: belongs to the touched component */
+} flow_state;
+
+typedef struct {
+    link_state *links;
+    uint32_t *marked; /* indices of links to settle */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t marked_count;
+    bool is_settling_due;
+} link_table;
+
+typedef struct {
+    flow_state *flows;
+    uint32_t *moving;  /* slots of flows that take bandwidth, by flow number */
+    uint32_t *picked;  /* scratch of one settling */
+    uint32_t capacity; /* slots, slot 0 included */
+    uint32_t free_head;
+    uint32_t moving_count;
+    uint64_t last_number;
+} flow_table;
+
+/* ---- the engine -------------------------------------------------------------------------- */
+
+typedef enum {
+    FAILURE_NONE,
+    FAILURE_MEMORY,
+    FAILURE_LIMIT,
+    FAILURE_STUCK /* an instant did not end */
+} failure_kind;
+
+struct vs_engine {
+    event_queue queue;
+    vs_ns now;
+    uint64_t event_count;
+    uint64_t check_at;      /* event_count at which the loop looks up; 0: at once */
+    uint64_t instant_first; /* event_count when the clock last moved */
+    uint64_t instant_limit;
+    uint64_t poll_at;
+    bool (*should_stop)(void *ctx);
+    void *poll_ctx;
+    bool is_stopped;
+    failure_kind failure;
+    const char *failure_text; /* what ran out, or which limit */
+    vs_arena *arena;
+    const vs_process *last_process;
+    vs_process **processes; /* by slot, slot 0 unused */
+    uint32_t process_count;
+    uint32_t process_capacity;
+    link_table links;
+    flow_table flows;
+};
+
+#define NS_PER_S UINT64_C(1000000000)
+
+/* First failure wins; the loop ends after the present event. Always false. */
+bool vs_engine_fail(vs_engine *engine, failure_kind kind, const char *text);
+/* A larger copy of an arena table, the rest zeroed; NULL: failed. Counts are elements. */
+void *vs_engine_enlarge(vs_engine *engine, const void *old, size_t old_count, size_t new_count,
+                        size_t elem_bytes);
+/* Twice the slots. False: failed. */
+bool vs_queue_grow(vs_engine *engine);
+bool vs_queue_init(vs_engine *engine, uint32_t expected_events);
+/* Takes a pending event out of heap or lane; its slot stays taken. */
+void vs_queue_detach(event_queue *q, uint32_t slot);
+bool vs_links_init(vs_engine *engine, uint32_t expected_links, uint32_t expected_flows);
+/* Bytes a moving flow has delivered by now. */
+vs_bytes vs_flow_moved(const flow_state *flow, vs_ns now);
+bool vs_links_check(const vs_engine *engine, vs_err *err);
+
+/* ---- heap ---------------------------------------------------------------------------------- */
+
+/* Without a branch: which of two future events is first cannot be predicted. */
+static inline bool key_less(queue_key a, queue_key b)
+{
+    return (a.time < b.time) | ((a.time == b.time) & (a.low < b.low));
+}
+
+static inline void key_put(event_queue *q, uint32_t i, queue_key key)
+{
+    q->keys[i] = key;
+    q->where[key.low & SLOT_MASK] = i;
+}
+
+/* Puts key at i or below. What is at i is overwritten. */
+static inline void key_sink(event_queue *q, uint32_t i, queue_key key)
+{
+    for (;;) {
+        const uint32_t child = 4 * i + 1;
+        if (child >= q->count) {
+            break;
+        }
+        const queue_key *four = &q->keys[child];
+        const uint32_t left = key_less(four[1], four[0]);
+        const uint32_t right = 2 + (uint32_t)key_less(four[3], four[2]);
+        const uint32_t least = key_less(four[right], four[left]) ? right : left;
+        if (!key_less(four[least], key)) {
+            break;
+        }
+        key_put(q, i, four[least]);
+        i = child + least;
+    }
+    key_put(q, i, key);
+}
+
+/* Puts key at i or above. */
+static inline void key_rise(event_queue *q, uint32_t i, queue_key key)
+{
+    while (i > 0) {
+        const uint32_t parent = (i - 1) / 4;
+        if (!key_less(key, q->keys[parent])) {
+            break;
+        }
+        key_put(q, i, q->keys[parent]);
+        i = parent;
+    }
+    key_put(q, i, key);
+}
+
+/* Fills the hole at the root with the last key. */
+static inline void heap_close_hole(event_queue *q)
+{
+    q->has_hole = false;
+    q->count--;
+    const queue_key last = q->keys[q->count];
+    q->keys[q->count] = KEY_BEYOND;
+    if (q->count > 0) {
+        key_sink(q, 0, last);
+    }
+}
+
+/* An event that ran usually schedules the next: the new key then takes the root's place and sinks,
+ * which saves filling the hole with the last key and letting the new one rise. */
+static inline void heap_insert(event_queue *q, queue_key key)
+{
+    if (q->has_hole) {
+        q->has_hole = false;
+        key_sink(q, 0, key);
+    } else {
+        key_rise(q, q->count++, key);
+    }
+}
+
+/* ---- lanes ---------------------------------------------------------------------------------- */
+
+static inline void lane_append(event_queue *q, uint32_t rank, uint32_t slot)
+{
+    const uint32_t tail = q->lane_tail[rank];
+    q->where[slot] = IN_LANE | rank << SLOT_BITS | tail;
+    q->next[slot] = 0;
+    if (tail == 0) {
+        q->lane_head[rank] = slot;
+        q->lane_mask |= UINT32_C(1) << rank;
+    } else {
+        q->next[tail] = slot;
+    }
+    q->lane_tail[rank] = slot;
+}
+
+/* The first event of the lowest rank. Some lane holds one. */
+static inline uint32_t lane_take(event_queue *q)
+{
+    uint32_t rank = 0;
+    while ((q->lane_mask >> rank & 1) == 0) {
+        rank++;
+    }
+    const uint32_t slot = q->lane_head[rank];
+    const uint32_t after = q->next[slot];
+    q->lane_head[rank] = after;
+    if (after == 0) {
+        q->lane_tail[rank] = 0;
+        q->lane_mask &= ~(UINT32_C(1) << rank);
+    } else {
+        q->where[after] &= ~SLOT_MASK;
+    }
+    return slot;
+}
+
+/* ---- slots ---------------------------------------------------------------------------------- */
+
+static inline void slot_release(event_queue *q, uint32_t slot)
+{
+    q->slots[slot].id = 0;
+    q->next[slot] = q->free_head;
+    q->free_head = slot;
+}
+
+/* The slot of a pending event, 0 when the handle is stale. */
+static inline uint32_t slot_of(const event_queue *q, vs_timer timer)
+{
+    const uint32_t slot = (uint32_t)(timer.id & SLOT_MASK);
+    return timer.id != 0 && slot < q->capacity && q->slots[slot].id == timer.id ? slot : 0;
+}
+
+/* Present: to its lane; future: to the heap. */
+static inline void event_place(vs_engine *engine, vs_ns time, uint32_t rank, uint64_t number)
+{
+    event_queue *q = &engine->queue;
+    if (time == engine->now) {
+        lane_append(q, rank, (uint32_t)(number & SLOT_MASK));
+    } else {
+        heap_insert(q, (queue_key){.time = time, .low = (uint64_t)rank << RANK_SHIFT | number});
+    }
+}
+
+/* The next seq shifted to its place; 0: the limit is reached and the run fails. */
+static inline uint64_t seq_take(vs_engine *engine)
+{
+    if (engine->queue.last_seq >= SEQ_LIMIT) {
+        (void)vs_engine_fail(engine, FAILURE_LIMIT, "a run schedules at most 2^37 - 1 events");
+        return 0;
+    }
+    return ++engine->queue.last_seq << SLOT_BITS;
+}
+
+/* vs_engine_at without its assertions. */
+static inline vs_timer event_schedule(vs_engine *engine, vs_ns time, vs_rank rank,
+                                      vs_handler handler, void *ctx, uint64_t arg)
+{
+    event_queue *q = &engine->queue;
+    if (q->free_head == 0 && !vs_queue_grow(engine)) {
+        return (vs_timer){0};
+    }
+    const uint64_t seq = seq_take(engine);
+    if (seq == 0) {
+        return (vs_timer){0};
+    }
+    const uint32_t slot = q->free_head;
+    q->free_head = q->next[slot];
+    const uint64_t id = seq | slot;
+    q->slots[slot] = (event_slot){.handler = handler, .ctx = ctx, .arg = arg, .id = id};
+    event_place(engine, time, (uint32_t)rank, id);
+    return (vs_timer){id};
+}
+
+static inline vs_ns time_after(const vs_engine *engine, vs_ns delay)
+{
+    const vs_ns last = VS_NS_NEVER - 1;
+    return delay < last - engine->now ? engine->now + delay : last;
+}
+
+#endif /* VS_ENGINE_INTERNAL_H */
