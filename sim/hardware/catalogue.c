@@ -81,15 +81,19 @@ static vs_str without_vendor(vs_str name)
     return name;
 }
 
+static unsigned lower(char c)
+{
+    const unsigned u = (unsigned char)c;
+    return u >= 'A' && u <= 'Z' ? u + ('a' - 'A') : u;
+}
+
 static bool same_name(vs_str a, vs_str b)
 {
     if (a.len != b.len) {
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        const char x = a.ptr[i] >= 'A' && a.ptr[i] <= 'Z' ? (char)(a.ptr[i] + 32) : a.ptr[i];
-        const char y = b.ptr[i] >= 'A' && b.ptr[i] <= 'Z' ? (char)(b.ptr[i] + 32) : b.ptr[i];
-        if (x != y) {
+        if (lower(a.ptr[i]) != lower(b.ptr[i])) {
             return false;
         }
     }
@@ -355,7 +359,9 @@ bool vs_hw_load_all(const vs_hw_kind *kind, vs_arena *arena, const char *overlay
         return vs_fail_memory(err, arena, kind->file);
     }
     uint32_t count = builtin.count;
-    memcpy(all, builtin.entries, builtin.count * sizeof *all);
+    for (uint32_t i = 0; i < builtin.count; i++) {
+        all[i] = builtin.entries[i];
+    }
     for (uint32_t i = 0; i < overlay.count; i++) {
         uint32_t k = 0;
         while (k < count &&

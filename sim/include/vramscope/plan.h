@@ -91,9 +91,9 @@ typedef struct {
     const char *help;    /* one sentence */
     bool has_negation;   /* --no-KEY exists */
     bool is_planned;     /* in the contract, not in this version: using it is an error that says so */
-    uint32_t id;         /* internal */
     bool is_setting;     /* part of a scenario: allowed in files and --vary; false: outputs and the like,
                             which the command line handles itself (vs_scenario_set refuses them) */
+    uint32_t id;         /* internal */
 } vs_option;
 
 const vs_option *vs_options(size_t *out_count);
