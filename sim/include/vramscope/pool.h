@@ -42,6 +42,9 @@ typedef struct {
                                            set_per_process_memory_fraction [6.1] */
     bool expandable_segments;
     bool is_bypassed;                   /* backend other than native: refused by the parser */
+    uint32_t reserve_ppm;               /* expandable_segments_reserve [9.2] as a part of the device in
+                                           millionths, rounded down; 0: 9/8 */
+    vs_bytes reserve_bytes;             /* the same as an absolute size; 0: not given */
 } vs_alloc_conf;
 
 /* Defaults of that release. */
@@ -131,8 +134,10 @@ VS_MUST_CHECK bool vs_pool_record_stream(vs_pool *pool, vs_block block, uint64_t
 void vs_pool_stream_busy(vs_pool *pool, uint64_t stream);
 void vs_pool_stream_done(vs_pool *pool, uint64_t stream);
 
-/* set_per_process_memory_fraction */
+/* set_per_process_memory_fraction, 0 to 1 */
 void vs_pool_set_fraction(vs_pool *pool, double fraction);
+/* torch.cuda.memory._set_allocator_settings during a run: from now on these options hold. */
+void vs_pool_set_conf(vs_pool *pool, const vs_alloc_conf *conf);
 
 vs_bytes vs_pool_block_addr(const vs_pool *pool, vs_block block);
 vs_bytes vs_pool_block_size(const vs_pool *pool, vs_block block);

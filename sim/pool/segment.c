@@ -1,0 +1,267 @@
+/* pool/segment.c - memory from the driver and back to it ([5] steps 4 to 9, [6]).
+ *
+ * Section numbers: specs/torch-caching-allocator.md. The one place in sim/ where doubles decide
+ * something: the memory limit, the collection threshold and the average age are products and
+ * quotients of doubles in PyTorch too, truncated the same way, so computing them otherwise
+ * would be wrong in the last byte. */
+#include "sim/pool/pool_internal.h"
+
+/* ---- the limit [6.1] --------------------------------------------------------------- */
+
+void vsp_apply_limit(vs_pool *pool)
+{
+    vs_bytes free_bytes = 0;
+    pool->driver.mem_get_info(pool->driver.ctx, &free_bytes, &pool->device_total_bytes);
+    const double fraction = pool->conf.memory_fraction;
+    /* Up to 2.9 any call puts the limit in force, even with 1.0; later only a true fraction. */
+    pool->has_limit = fraction >= 0.0 && (pool->conf.torch < TORCH_2_10 || fraction < 1.0);
+    pool->limit_bytes = VS_POOL_UNLIMITED;
+    if (pool->has_limit) {
+        pool->limit_bytes = (uint64_t)(fraction * (double)pool->device_total_bytes);
+    }
+    pool->counts_searches = pool->has_limit && pool->conf.gc_threshold > 0.0;
+}
+
+void vs_pool_set_fraction(vs_pool *pool, double fraction)
+{
+    vs_assert(fraction >= 0.0 && fraction <= 1.0);
+    pool->conf.memory_fraction = fraction;
+    vsp_apply_limit(pool);
+}
+
+/* ---- one segment ------------------------------------------------------------------------ */
+
+static uint32_t new_segment(vs_pool *pool, const pool_order *order, bool is_retry)
+{
+    if (is_retry) {
+        pool->stats.num_alloc_retries++;
+    }
+    if (pool->has_limit && pool->driver_total + order->segment_bytes > pool->limit_bytes) {
+        return 0; /* without asking the driver */
+    }
+    if (pool->conf.expandable_segments) {
+        return vsp_expand(pool, order);
+    }
+    uint64_t addr = 0;
+    if (!pool->driver.malloc_segment(pool->driver.ctx, order->segment_bytes, &addr)) {
+        return 0;
+    }
+    const uint32_t slot = vsp_slot_take(pool);
+    pool_block *block = &pool->blocks[slot];
+    block->addr = addr;
+    block->size_bytes = order->segment_bytes;
+    block->home = order->home;
+
+    const unsigned stat_class = vsp_stat_class(order->is_small);
+    pool->driver_total += order->segment_bytes;
+    vsp_stats_up(pool->stats.segment, stat_class, 1);
+    vsp_stats_up(pool->stats.reserved_bytes, stat_class, order->segment_bytes);
+    if (order->segment_bytes >= pool->conf.max_split_bytes) {
+        vsp_stat_up(&pool->stats.oversize_segments, 1);
+    }
+    pool->stats.num_device_alloc++;
+    vsp_tape_segment(pool, VS_EV_SEGMENT_ALLOC, addr, order->segment_bytes,
+                     pool->homes[order->home]->stream);
+    return slot;
+}
+
+/* A free block that covers its whole segment goes back to the driver. */
+static void release_segment(vs_pool *pool, uint32_t slot)
+{
+    const pool_home *home = vsp_home_of(pool, slot);
+    const uint64_t addr = pool->blocks[slot].addr;
+    const uint64_t size = pool->blocks[slot].size_bytes;
+    const unsigned stat_class = vsp_stat_class(home->is_small);
+    vs_check(pool->blocks[slot].range == 0 && !vsp_is_split(pool, slot));
+    pool->stats.num_device_free++;
+    vsp_tape_segment(pool, VS_EV_SEGMENT_FREE, addr, size, home->stream);
+    pool->driver.free_segment(pool->driver.ctx, addr, size);
+    pool->driver_total -= size;
+    vsp_stats_down(pool->stats.segment, stat_class, 1);
+    vsp_stats_down(pool->stats.reserved_bytes, stat_class, size);
+    /* A changed M could have made a segment oversize that was not counted so: the counter
+     * stays at 0 instead of wrapping. */
+    if (size >= pool->conf.max_split_bytes && pool->stats.oversize_segments.current > 0) {
+        vsp_stat_down(&pool->stats.oversize_segments, 1);
+    }
+    vsp_take_free(pool, slot);
+    vsp_slot_give(pool, slot);
+}
+
+/* ---- garbage collection [6.3] -------------------------------------------------------------- */
+
+static uint64_t age_of(const vs_pool *pool, uint32_t slot)
+{
+    return pool->search_count[false] - pool->blocks[slot].idle.mark;
+}
+
+/* Sum of the ages and number of the unsplit free blocks of the large pool. */
+typedef struct {
+    uint64_t age_sum;
+    uint64_t count;
+} gc_candidates;
+
+static gc_candidates gc_count(const vs_pool *pool)
+{
+    gc_candidates found = {0, 0};
+    for (uint32_t i = 0; i < pool->home_order_count[false]; i++) {
+        const freeset *set = &pool->homes[pool->home_order[false][i]]->free;
+        uint32_t slot = vsp_freeset_first(set, pool->blocks);
+        for (; slot != 0; slot = vsp_freeset_next(set, pool->blocks, slot)) {
+            if (!vsp_is_split(pool, slot)) {
+                found.age_sum += age_of(pool, slot);
+                found.count++;
+            }
+        }
+    }
+    return found;
+}
+
+/* One round: everything of at least the average age goes. Returns the bytes released. */
+static uint64_t gc_round(vs_pool *pool, gc_candidates *left)
+{
+    const double threshold = (double)left->age_sum / (double)left->count;
+    uint64_t released = 0;
+    for (uint32_t i = 0; i < pool->home_order_count[false]; i++) {
+        const freeset *set = &pool->homes[pool->home_order[false][i]]->free;
+        uint32_t next = 0;
+        for (uint32_t slot = vsp_freeset_first(set, pool->blocks); slot != 0; slot = next) {
+            next = vsp_freeset_next(set, pool->blocks, slot);
+            const uint64_t age = age_of(pool, slot);
+            /* Expandable blocks are left alone from 2.5 on; before, PyTorch stopped with an
+             * internal error there (PR 134338), so there is nothing else to model. */
+            if (vsp_is_split(pool, slot) || pool->blocks[slot].range != 0 ||
+                (double)age < threshold) {
+                continue;
+            }
+            released += pool->blocks[slot].size_bytes;
+            left->age_sum -= age;
+            left->count--;
+            release_segment(pool, slot);
+        }
+    }
+    return released;
+}
+
+static void collect_garbage(vs_pool *pool)
+{
+    const uint64_t threshold = (uint64_t)(pool->conf.gc_threshold * (double)pool->limit_bytes);
+    if (pool->driver_total <= threshold) {
+        return;
+    }
+    const uint64_t wanted = pool->driver_total - threshold;
+    gc_candidates left = gc_count(pool);
+    uint64_t total = 0;
+    uint64_t released = 1; /* anything: the first round always runs */
+    while (total < wanted && released != 0 && left.count > 0) {
+        released = gc_round(pool, &left);
+        total += released;
+    }
+}
+
+/* ---- oversize blocks [6.2] -------------------------------------------------------------------- */
+
+/* Expandable blocks count as absent, see gc_round. A split block of M bytes or more can only exist
+ * when M or the expandable mode was switched during the run; it is no whole segment and stays. */
+static bool is_whole_segment(const vs_pool *pool, uint32_t slot)
+{
+    return pool->blocks[slot].range == 0 && !vsp_is_split(pool, slot);
+}
+
+static bool release_oversize(vs_pool *pool, const pool_order *order)
+{
+    const uint64_t max_split = pool->conf.max_split_bytes;
+    if (max_split == VS_POOL_UNLIMITED) {
+        return false;
+    }
+    const uint64_t key = order->rounded_bytes > max_split ? order->rounded_bytes : max_split;
+    const freeset *set = &pool->homes[order->home]->free;
+    const uint32_t enough = vsp_freeset_at_least(set, pool->blocks, key);
+    if (enough != 0 && is_whole_segment(pool, enough)) {
+        release_segment(pool, enough);
+        return true;
+    }
+    uint64_t released = 0;
+    uint32_t slot = vsp_freeset_below(set, pool->blocks, key);
+    while (slot != 0 && released < key && pool->blocks[slot].size_bytes >= max_split) {
+        const uint32_t lower = vsp_freeset_prev(set, pool->blocks, slot);
+        if (is_whole_segment(pool, slot)) {
+            released += pool->blocks[slot].size_bytes;
+            release_segment(pool, slot);
+        }
+        slot = lower;
+    }
+    return released >= key;
+}
+
+/* ---- everything [6.4] ----------------------------------------------------------------------------- */
+
+/* Unmapping changes the set, so expandable blocks are chained up first, in set order. */
+static void release_pool(vs_pool *pool, bool is_small)
+{
+    uint32_t chain_first = 0;
+    uint32_t chain_last = 0;
+    for (uint32_t i = 0; i < pool->home_order_count[is_small]; i++) {
+        const freeset *set = &pool->homes[pool->home_order[is_small][i]]->free;
+        uint32_t next = 0;
+        for (uint32_t slot = vsp_freeset_first(set, pool->blocks); slot != 0; slot = next) {
+            next = vsp_freeset_next(set, pool->blocks, slot);
+            if (pool->blocks[slot].range == 0) {
+                if (!vsp_is_split(pool, slot)) {
+                    release_segment(pool, slot);
+                }
+                continue;
+            }
+            pool->blocks[slot].idle.chain = 0;
+            if (chain_last != 0) {
+                pool->blocks[chain_last].idle.chain = slot;
+            } else {
+                chain_first = slot;
+            }
+            chain_last = slot;
+        }
+    }
+    while (chain_first != 0) {
+        const uint32_t next = pool->blocks[chain_first].idle.chain;
+        vsp_unmap(pool, chain_first);
+        chain_first = next;
+    }
+}
+
+void vsp_release_all(vs_pool *pool)
+{
+    vsp_synchronize_events(pool);
+    pool->stats.num_sync_all_streams++;
+    release_pool(pool, false);
+    release_pool(pool, true);
+}
+
+void vs_pool_empty_cache(vs_pool *pool, vs_ns now)
+{
+    pool->now = now;
+    vsp_release_all(pool);
+}
+
+/* ---- the chain after a miss [5] ----------------------------------------------------------------------- */
+
+uint32_t vsp_obtain(vs_pool *pool, const pool_order *order)
+{
+    if (pool->counts_searches) {
+        collect_garbage(pool);
+    }
+    uint32_t slot = new_segment(pool, order, false);
+    if (slot != 0 || pool->is_exhausted) {
+        return slot;
+    }
+    if (release_oversize(pool, order)) {
+        slot = new_segment(pool, order, false);
+        if (slot != 0 || pool->is_exhausted) {
+            return slot;
+        }
+    }
+    vsp_release_all(pool);
+    if (!vsp_reserve_slots(pool, ALLOC_SLOTS)) {
+        pool->is_exhausted = true;
+    }
+    return pool->is_exhausted ? 0 : new_segment(pool, order, true);
+}
