@@ -1,0 +1,195 @@
+/* cmd_help.c - `vramscope help` and --help, made from the table of options, and the man page (help --man). */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const char *name;
+    const char *usage;
+    const char *what;
+    const char *examples; /* one a line */
+    bool has_settings;    /* takes the options of the table */
+} command_help;
+
+static const command_help helps[] = {
+    {"sim", "vramscope sim MODEL [options]",
+     "Simulates one load: does it fit, how high does it go, when, why and on which tensor it runs out of memory, and "
+     "what would fit instead.",
+     "vramscope sim llama-2-7b --gpu rtx-4090 --dtype bf16\n"
+     "vramscope sim ~/models/my-mixtral --gpu 24GiB --quant bnb-nf4 --png load.png\n"
+     "vramscope sim config.json --gpu t4:14909MiB --gpu-used 1.5GiB --json -\n",
+     true},
+    {"compare", "vramscope compare MODEL [options] --vary KEY=V1,V2[,...] [--vary ...]",
+     "Simulates every combination of the varied settings, one row each.",
+     "vramscope compare llama-2-7b --vary dtype=fp32,bf16 --vary gpu=rtx-4090,a100-40gb-sxm\n"
+     "vramscope compare mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --vary "
+     "async=on,off --png both.png\n",
+     true},
+    {"inspect", "vramscope inspect MODEL [--tensors] [--json FILE]",
+     "Parameters, tensors, bytes by dtype, largest layer, tied weights, memory to train with Adam. Headers only: no "
+     "weight is read.",
+     "vramscope inspect mixtral-8x7b\n"
+     "vramscope inspect ~/models/my-model --tensors --json -\n",
+     false},
+    {"list", "vramscope list models|gpus|hosts|disks|loaders|quants", "The catalogues.", "vramscope list gpus\n", false},
+    {"view", "vramscope view [FILE.tape ...] [--scenario FILE.json] [--shot OUT.png]",
+     "Opens the window on recorded or simulated runs (? in the window lists its keys), or draws a picture without a "
+     "display.",
+     "vramscope view run.tape\n"
+     "vramscope view async.tape sequential.tape --shot both.png\n",
+     false},
+    {"help", "vramscope help [COMMAND]", "This text, or a command's.", "vramscope help compare\n", false},
+};
+
+static const command_help *find_help(const char *command)
+{
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        if (strcmp(helps[i].name, command) == 0) {
+            return &helps[i];
+        }
+    }
+    return NULL;
+}
+
+/* Fills lines of at most 100 columns, indented after the first. */
+static void wrapped(vs_outfile *out, const char *text, size_t indent, size_t column)
+{
+    while (*text != '\0') {
+        size_t len = strcspn(text, " ");
+        if (column + len + 1 > 100 && column > indent) {
+            vs_outfile_printf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        }
+        vs_outfile_printf(out, "%.*s ", (int)len, text);
+        column += len + 1;
+        text += len;
+        text += strspn(text, " ");
+    }
+    vs_outfile_printf(out, "\n");
+}
+
+static void option_row(vs_outfile *out, const vs_option *option)
+{
+    char left[96];
+    int n = 0;
+    if (option->kind == VS_OPT_VALUE) {
+        n = snprintf(left, sizeof left, "  --%s %s", option->key, option->values);
+    } else {
+        n = snprintf(left, sizeof left, "  --%s%s%s", option->key, option->has_negation ? ", --no-" : "",
+                     option->has_negation ? option->key : "");
+    }
+    vs_outfile_printf(out, "%s", left);
+    if (n < 0 || n > 28) {
+        vs_outfile_printf(out, "\n%*s", 30, "");
+    } else {
+        vs_outfile_printf(out, "%*s", 30 - n, "");
+    }
+    wrapped(out, option->help, 30, 30);
+}
+
+static void option_rows(vs_outfile *out)
+{
+    size_t count = 0;
+    const vs_option *options = vs_options(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (!options[i].is_planned) {
+            option_row(out, &options[i]);
+        }
+    }
+    vs_outfile_printf(out, "\nNot in this version yet:");
+    for (size_t i = 0; i < count; i++) {
+        if (options[i].is_planned) {
+            vs_outfile_printf(out, " --%s", options[i].key);
+        }
+    }
+    vs_outfile_printf(out, "\n");
+}
+
+void cli_help_command(vs_outfile *out, const char *command)
+{
+    const command_help *help = find_help(command);
+    if (help == NULL) {
+        return;
+    }
+    vs_outfile_printf(out, "usage: %s\n\n", help->usage);
+    wrapped(out, help->what, 0, 0);
+    if (help->has_settings) {
+        vs_outfile_printf(out, "\nMODEL: a catalogue name, a folder (config.json and/or safetensors, hub cache), a "
+                               "config.json,\na .safetensors or a .safetensors.index.json file.\n"
+                               "Sizes: 24GiB, 1.5GB, 512MiB; a bare number is bytes.\n\nOptions:\n");
+        option_rows(out);
+        vs_outfile_printf(out, "\nExit status: 0 done, 1 error, 2 usage, 3 out of memory with --fail-on-oom.\n");
+    }
+    vs_outfile_printf(out, "\nExamples:\n");
+    for (const char *line = help->examples; *line != '\0';) {
+        const size_t len = strcspn(line, "\n");
+        vs_outfile_printf(out, "  %.*s\n", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+}
+
+void cli_help_overview(vs_outfile *out)
+{
+    vs_outfile_printf(out, "vramscope %s: what loading a large model does to a GPU's memory, simulated.\n\n", VS_VERSION);
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        vs_outfile_printf(out, "  %-10s ", helps[i].name);
+        wrapped(out, helps[i].what, 13, 13);
+    }
+    vs_outfile_printf(out, "\n`vramscope help COMMAND` shows its options. First steps:\n"
+                           "  vramscope sim llama-2-7b --gpu rtx-4090\n"
+                           "  vramscope compare mixtral-8x7b --gpu h100-sxm --vary quant=none,bnb-nf4-dq\n");
+}
+
+/* The man page, in man(7) macros, from the same tables. */
+static void man_page(vs_outfile *out)
+{
+    size_t count = 0;
+    const vs_option *options = vs_options(&count);
+    vs_outfile_printf(out, ".TH VRAMSCOPE 1 \"\" \"vramscope %s\"\n.SH NAME\nvramscope \\- simulate what loading a large "
+                           "model does to GPU memory\n.SH SYNOPSIS\n",
+                      VS_VERSION);
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        vs_outfile_printf(out, ".B %s\n.br\n", helps[i].usage);
+    }
+    vs_outfile_printf(out, ".SH COMMANDS\n");
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        vs_outfile_printf(out, ".TP\n.B %s\n%s\n", helps[i].name, helps[i].what);
+    }
+    vs_outfile_printf(out, ".SH OPTIONS\n");
+    for (size_t i = 0; i < count; i++) {
+        if (!options[i].is_planned) {
+            vs_outfile_printf(out, ".TP\n.BR \\-\\-%s \" %s\"\n%s\n", options[i].key,
+                              options[i].kind == VS_OPT_VALUE ? options[i].values : "", options[i].help);
+        }
+    }
+    vs_outfile_printf(out, ".SH EXIT STATUS\n0 done, 1 error, 2 usage, 3 out of memory with \\-\\-fail-on-oom.\n"
+                           ".SH EXAMPLES\n.nf\n");
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        vs_outfile_printf(out, "%s", helps[i].examples);
+    }
+    vs_outfile_printf(out, ".fi\n");
+}
+
+int cmd_help(cli *c, int argc, char **argv)
+{
+    (void)c;
+    vs_err err = {0};
+    if (argc > 0 && strcmp(argv[0], "--man") != 0 && find_help(argv[0]) == NULL) {
+        (void)vs_fail(&err, VS_ERR_USAGE, "help %s: %s", argv[0],
+                      cli_is_planned(argv[0]) ? "not in this version yet" : "no such command; `vramscope help` lists them");
+        return cli_error(&err);
+    }
+    vs_outfile *out = vs_outfile_open("-", &err);
+    if (out == NULL) {
+        return cli_error(&err);
+    }
+    if (argc == 0) {
+        cli_help_overview(out);
+    } else if (strcmp(argv[0], "--man") == 0) {
+        man_page(out);
+    } else {
+        cli_help_command(out, argv[0]);
+    }
+    return vs_outfile_commit(out, &err) ? EXIT_OK : cli_error(&err);
+}
