@@ -18,7 +18,7 @@ typedef enum {
 
 typedef struct {
     uint64_t asked_bytes;   /* n */
-    uint64_t rounded_bytes; /* R */
+    uint64_t counted_bytes; /* R, or 0 for an uncounted request: its part of tensor_bytes */
     uint32_t notes;         /* foreign streams recorded on it: list of note numbers */
     uint32_t tape_block;
 } pool_block_used;

@@ -432,7 +432,7 @@ static void count_allocation(vs_pool *pool, const pool_order *order, uint64_t si
     vsp_stats_up(stats->active, stat_class, 1);
     vsp_stats_up(stats->active_bytes, stat_class, size_bytes);
     vsp_stats_up(stats->requested_bytes, stat_class, order->asked_bytes);
-    vsp_stat_up(&stats->tensor_bytes, order->rounded_bytes);
+    vsp_stat_up(&stats->tensor_bytes, order->counted_bytes);
     if (size_bytes >= pool->conf.max_split_bytes) {
         vsp_stat_up(&stats->oversize_allocations, 1);
     }
@@ -456,6 +456,7 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     }
     pool_order order = {.asked_bytes = request->size_bytes};
     order.rounded_bytes = vsp_round(pool, order.asked_bytes);
+    order.counted_bytes = (request->flags & VS_REQUEST_UNCOUNTED) != 0 ? 0 : order.rounded_bytes;
     order.is_small = order.rounded_bytes <= SMALL_LIMIT_BYTES;
     order.home = find_home(pool, order.is_small, request->stream);
     if (order.home == UINT32_MAX) {
@@ -481,7 +482,7 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     block->state = SLOT_ALLOCATED;
     block->category = (uint8_t)request->category;
     block->used = (pool_block_used){.asked_bytes = order.asked_bytes,
-                                    .rounded_bytes = order.rounded_bytes};
+                                    .counted_bytes = order.counted_bytes};
     count_allocation(pool, &order, block->size_bytes);
     if (pool->tape != NULL) {
         block->used.tape_block = vs_tape_new_block(pool->tape);
@@ -571,7 +572,7 @@ void vs_pool_free(vs_pool *pool, vs_ns now, vs_block handle)
     const unsigned stat_class = vsp_stat_class(pool->homes[block->home]->is_small);
     vsp_stats_down(stats->allocation, stat_class, 1);
     vsp_stats_down(stats->allocated_bytes, stat_class, block->size_bytes);
-    vsp_stat_down(&stats->tensor_bytes, block->used.rounded_bytes);
+    vsp_stat_down(&stats->tensor_bytes, block->used.counted_bytes);
     /* The second test: a changed M (vs_pool_set_conf) must not make the counter wrap. */
     if (block->size_bytes >= pool->conf.max_split_bytes &&
         stats->oversize_allocations.current > 0) {

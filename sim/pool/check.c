@@ -139,7 +139,7 @@ static void recount_block(const vs_pool *pool, uint32_t slot, recount *sum)
     if (block->state == SLOT_ALLOCATED) {
         tally(sum->allocation, is_small, 1);
         tally(sum->allocated_bytes, is_small, block->size_bytes);
-        sum->tensor_bytes += block->used.rounded_bytes;
+        sum->tensor_bytes += block->used.counted_bytes;
         sum->oversize_allocations += block->size_bytes >= pool->conf.max_split_bytes;
     }
     if (block->state == SLOT_ALLOCATED || block->state == SLOT_PENDING) {

@@ -126,6 +126,7 @@ struct vs_pool {
 typedef struct {
     uint64_t asked_bytes;   /* n */
     uint64_t rounded_bytes; /* R */
+    uint64_t counted_bytes; /* R, or 0 for VS_REQUEST_UNCOUNTED */
     uint64_t segment_bytes; /* A */
     uint32_t home;
     bool is_small;

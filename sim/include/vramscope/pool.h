@@ -108,7 +108,8 @@ typedef struct {
     uint8_t flags;        /* VS_REQUEST_* */
 } vs_pool_request;
 
-/* Left out of tensor_bytes (and of the tape's VS_TRACK_TENSORS): the warm-up block, rotary buffers. */
+/* Left out of the statistic tensor_bytes: what is on the card but not of the checkpoint (the warm-up block, rotary
+ * buffers). Every other statistic and the tape count it. */
 #define VS_REQUEST_UNCOUNTED 1u
 
 typedef enum {

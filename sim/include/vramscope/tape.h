@@ -93,11 +93,8 @@ typedef struct {
     uint8_t kind;       /* vs_event_kind */
     uint8_t device;     /* index from vs_tape_add_device */
     uint8_t category;   /* vs_category */
-    uint8_t flags;      /* VS_EVENT_* */
+    uint8_t flags;      /* reserved, 0 */
 } vs_event;
-
-/* An ALLOC that VS_TRACK_TENSORS leaves out (its FREE and RECAT follow its block). */
-#define VS_EVENT_UNCOUNTED 1u
 
 /* ---- writing ------------------------------------------------------------------------- */
 
