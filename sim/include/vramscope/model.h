@@ -182,11 +182,14 @@ uint32_t vs_catalogue_model_count(void);
 typedef struct {
     const char *name; /* "llama-2-7b" */
     const char *hub;  /* "meta-llama/Llama-2-7b-hf" */
-    const char *text; /* the catalogue JSON */
+    const char *text; /* NULL: see vs_catalogue_model_text */
     size_t text_bytes;
 } vs_catalogue_model;
 const vs_catalogue_model *vs_catalogue_model_at(uint32_t index);
 const vs_catalogue_model *vs_catalogue_model_find(vs_str name); /* case-insensitive; name or hub */
+
+/* The catalogue JSON of an entry, among vs_embedded_files; empty when the build left it out. */
+vs_str vs_catalogue_model_text(const vs_catalogue_model *entry);
 
 /* Bytes of KV cache per token: 2 * layers * kv_heads * head_dim * bytes(dtype) [8]. */
 VS_MUST_CHECK bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype, vs_bytes *out);

@@ -1,0 +1,21 @@
+/* sim/model/catalogue_models.h - VS_X(name, hub) for every file in sim/catalogue/models, family by family. */
+/* clang-format off */
+VS_X("llama-2-7b", "meta-llama/Llama-2-7b-hf")
+VS_X("llama-2-13b", "meta-llama/Llama-2-13b-hf")
+VS_X("llama-2-70b", "meta-llama/Llama-2-70b-hf")
+VS_X("llama-3.1-8b", "meta-llama/Llama-3.1-8B")
+VS_X("llama-3.1-405b", "meta-llama/Llama-3.1-405B")
+VS_X("llama-3.2-1b", "meta-llama/Llama-3.2-1B")
+VS_X("llama-3.2-3b", "meta-llama/Llama-3.2-3B")
+VS_X("mistral-7b-v0.1", "mistralai/Mistral-7B-v0.1")
+VS_X("mixtral-8x7b", "mistralai/Mixtral-8x7B-v0.1")
+VS_X("mistral-small-24b", "mistralai/Mistral-Small-24B-Base-2501")
+VS_X("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B")
+VS_X("qwen2.5-7b", "Qwen/Qwen2.5-7B")
+VS_X("qwen2.5-32b", "Qwen/Qwen2.5-32B")
+VS_X("qwen2.5-72b", "Qwen/Qwen2.5-72B")
+VS_X("qwen3-0.6b", "Qwen/Qwen3-0.6B")
+VS_X("qwen3-8b", "Qwen/Qwen3-8B")
+VS_X("qwen3-32b", "Qwen/Qwen3-32B")
+VS_X("qwen3-235b-a22b", "Qwen/Qwen3-235B-A22B")
+/* clang-format on */

@@ -1,0 +1,52 @@
+/* mixtral.c - Mixtral 8x7B, 8x22B (Transformers 5.12.1 models/mixtral/modeling_mixtral.py).
+ * The checkpoint keeps the names of 2023, block_sparse_moe with w1 (gate), w2 (down), w3 (up); version 5 renames the
+ * router to mlp.gate and fuses the experts [2.6]. */
+#include "sim/model/family/family.h"
+
+static bool emit_moe(vs_builder *b)
+{
+    const vs_model_dims *const d = &vs_builder_config(b)->dims;
+    const vs_emit_desc router = {
+        .name = "mlp.gate.weight",
+        .stored_as = "block_sparse_moe.gate.weight",
+        .shape = {d->experts, d->hidden},
+        .dim_count = 2,
+        .flags = VS_TF_ROUTER,
+    };
+    const vs_emit_experts_desc experts = {
+        .target = "mlp.experts",
+        .stored = "block_sparse_moe.experts.",
+        .names = {"w1.weight", "w2.weight", "w3.weight"},
+        .gate = 0,
+        .down = 1,
+        .up = 2,
+        .experts = d->experts,
+        .rows = d->intermediate,
+        .hidden = d->hidden,
+    };
+    return vs_emit(b, &router) && vs_emit_experts(b, &experts);
+}
+
+static bool emit(vs_builder *b)
+{
+    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
+        return false;
+    }
+    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
+        vs_emit_layer(b, "model.layers.", i);
+        if (!vs_emit_attention(b, false, false, false) || !emit_moe(b) ||
+            !vs_emit_two_norms(b)) {
+            return false;
+        }
+    }
+    return vs_emit_tail(b);
+}
+
+const vs_family vs_family_mixtral = {
+    .model_type = "mixtral",
+    .architecture = "MixtralForCausalLM",
+    .no_split_class = "MixtralDecoderLayer",
+    .default_kv_heads = 8,
+    .experts_key = "num_local_experts",
+    .emit = emit,
+};

@@ -1,0 +1,310 @@
+/* key_order.c - the order in which Transformers 5 loads the tensors of a checkpoint.
+ *
+ * specs/transformers-loading.md [2.3]: a key is split at dots; an all-digit part comes before text and
+ * by value; text parts compare bytewise. Newest rule (woct0rdho/transformers core_model_loading.py @
+ * 038ff0ad, 5.16.0.dev0, dot_natural_key): a text part with trailing digits compares as (text, number), and text
+ * without a number comes first. Python compares lists, so a shorter key that is a prefix comes first.
+ *
+ * Sorting: the distinct parts of all names are few (a few hundred in a model with 90,000 tensors), so they are
+ * ranked once and each name becomes a row of 16-bit ranks, compared as three 64-bit words. Names with
+ * more than 12 parts, or more than 65,534 distinct parts, fall back on comparing the text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/model/internal.h"
+
+typedef struct {
+    const char *ptr;
+    uint32_t len;
+    uint32_t id;
+} key_part;
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Compares digit strings by value; any length. */
+static int compare_numbers(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    while (a_len > 0 && *a == '0') {
+        a++;
+        a_len--;
+    }
+    while (b_len > 0 && *b == '0') {
+        b++;
+        b_len--;
+    }
+    if (a_len != b_len) {
+        return a_len < b_len ? -1 : 1;
+    }
+    return memcmp(a, b, a_len);
+}
+
+static size_t text_length(const char *part, size_t len)
+{
+    while (len > 0 && is_digit(part[len - 1])) {
+        len--;
+    }
+    return len;
+}
+
+static int sign_of(int value)
+{
+    return (value > 0) - (value < 0);
+}
+
+/* One part against another. An empty part is text: Python's "".isdigit() is false. */
+static int compare_parts(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    const size_t a_text = text_length(a, a_len);
+    const size_t b_text = text_length(b, b_len);
+    const bool a_number = a_text == 0 && a_len > 0;
+    const bool b_number = b_text == 0 && b_len > 0;
+    if (a_number != b_number) {
+        return a_number ? -1 : 1;
+    }
+    if (a_number) {
+        return sign_of(compare_numbers(a, a_len, b, b_len));
+    }
+    const int text = vs_str_compare((vs_str){a, a_text}, (vs_str){b, b_text});
+    if (text != 0) {
+        return sign_of(text);
+    }
+    const bool a_suffixed = a_len > a_text;
+    const bool b_suffixed = b_len > b_text;
+    if (!a_suffixed || !b_suffixed) {
+        return (int)a_suffixed - (int)b_suffixed;
+    }
+    return sign_of(compare_numbers(a + a_text, a_len - a_text, b + b_text, b_len - b_text));
+}
+
+int vs_key_compare(const char *a, const char *b)
+{
+    const char *x = a;
+    const char *y = b;
+    for (;;) {
+        const size_t x_len = strcspn(x, ".");
+        const size_t y_len = strcspn(y, ".");
+        const int order = compare_parts(x, x_len, y, y_len);
+        if (order != 0) {
+            return order;
+        }
+        const bool x_ends = x[x_len] == '\0';
+        const bool y_ends = y[y_len] == '\0';
+        if (x_ends || y_ends) {
+            /* "1" and "01" are equal to Python; we want a total order. */
+            return x_ends && y_ends ? sign_of(strcmp(a, b)) : (int)y_ends - (int)x_ends;
+        }
+        x += x_len + 1;
+        y += y_len + 1;
+    }
+}
+
+/* ---- ranks of the parts -------------------------------------------------------------------- */
+
+#define RANK_PARTS 12u
+#define PARTS_MAX  65534u
+
+typedef struct {
+    key_part *parts;
+    uint32_t *slots; /* part + 1 */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t mask;
+} part_table;
+
+static int compare_key_parts(const void *a, const void *b)
+{
+    const key_part *const x = a;
+    const key_part *const y = b;
+    return compare_parts(x->ptr, x->len, y->ptr, y->len);
+}
+
+static uint32_t hash_part(const char *ptr, size_t len)
+{
+    uint32_t h = UINT32_C(2166136261); /* FNV-1a */
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ (uint8_t)ptr[i]) * UINT32_C(16777619);
+    }
+    return h ^ (h >> 15);
+}
+
+/* UINT32_MAX: more than PARTS_MAX distinct parts. */
+static uint32_t intern_part(part_table *table, const char *ptr, size_t len)
+{
+    uint32_t slot = hash_part(ptr, len) & table->mask;
+    while (table->slots[slot] != 0) {
+        const key_part *const part = &table->parts[table->slots[slot] - 1];
+        if (part->len == len && memcmp(part->ptr, ptr, len) == 0) {
+            return table->slots[slot] - 1;
+        }
+        slot = (slot + 1) & table->mask;
+    }
+    if (table->count == table->capacity || len > UINT32_MAX) {
+        return UINT32_MAX;
+    }
+    table->parts[table->count] = (key_part){ptr, (uint32_t)len, table->count};
+    table->slots[slot] = table->count + 1;
+    return table->count++;
+}
+
+static bool open_table(part_table *table, const vs_tensor *tensors, uint32_t count,
+                       vs_arena *arena)
+{
+    uint64_t part_count = count;
+    for (uint32_t i = 0; i < count && part_count < PARTS_MAX; i++) {
+        for (const char *c = tensors[i].name; *c != '\0'; c++) {
+            part_count += *c == '.';
+        }
+    }
+    table->capacity = part_count < PARTS_MAX ? (uint32_t)part_count : PARTS_MAX;
+    uint32_t slot_count = 64;
+    while (slot_count < 2 * table->capacity) {
+        slot_count *= 2;
+    }
+    table->mask = slot_count - 1;
+    table->count = 0;
+    table->parts = VS_ARRAY(arena, key_part, table->capacity);
+    table->slots = VS_ARRAY(arena, uint32_t, slot_count);
+    return table->parts != NULL && table->slots != NULL;
+}
+
+/* Part numbers of one name; parts shared with the name before are taken from there. Returns how many were
+ * written (at most RANK_PARTS), or UINT32_MAX when the table is full. */
+static uint32_t split_name(part_table *table, const char *name, const char *before,
+                           uint16_t *ids)
+{
+    uint32_t done = 0;
+    const char *start = name;
+    const char *c = name;
+    for (; *c != '\0' && *c == *before && done < RANK_PARTS; c++, before++) {
+        if (*c == '.') {
+            done++;
+            start = c + 1;
+        }
+    }
+    const char *part = start;
+    while (done < RANK_PARTS) {
+        const size_t len = strcspn(part, ".");
+        const uint32_t id = intern_part(table, part, len);
+        if (id == UINT32_MAX) {
+            return UINT32_MAX;
+        }
+        ids[done++] = (uint16_t)id;
+        if (part[len] == '\0') {
+            break;
+        }
+        part += len + 1;
+    }
+    return done;
+}
+
+/* ids -> ranks, from 1; parts that compare equal share a rank. */
+static bool rank_parts(part_table *table, uint16_t *ranks, vs_arena *arena)
+{
+    const size_t mark = arena->used_bytes;
+    key_part *const sorted = VS_ARRAY(arena, key_part, table->count);
+    if (sorted == NULL) {
+        return false;
+    }
+    if (table->count == 0) {
+        return true;
+    }
+    memcpy(sorted, table->parts, table->count * sizeof *sorted);
+    qsort(sorted, table->count, sizeof *sorted, compare_key_parts);
+    uint16_t rank = 0;
+    for (uint32_t i = 0; i < table->count; i++) {
+        rank =
+            (uint16_t)(rank + (i == 0 || compare_key_parts(&sorted[i - 1], &sorted[i]) != 0));
+        ranks[sorted[i].id] = rank;
+    }
+    vs_arena_rewind(arena, mark);
+    return true;
+}
+
+static void pack_ranks(vs_sort_key *key, const uint16_t *ids, const uint16_t *ranks)
+{
+    for (uint32_t p = 0; p < RANK_PARTS; p++) {
+        const uint64_t rank = ids[p] == UINT16_MAX ? 0 : ranks[ids[p]];
+        key->word[p / 4] = key->word[p / 4] << 16 | rank;
+    }
+}
+
+/* Fills keys[i].word from the names; leaves them zero when there are too many distinct parts, which makes
+ * vs_sort_keys compare the names themselves. */
+static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t count,
+                      vs_arena *arena)
+{
+    part_table table = {0};
+    uint16_t *const ids = VS_ARRAY(arena, uint16_t, (size_t)count * RANK_PARTS);
+    if (ids == NULL || !open_table(&table, tensors, count, arena)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].index = i;
+        uint16_t *const row = ids + (size_t)i * RANK_PARTS;
+        const char *const before = i == 0 ? "" : tensors[i - 1].name;
+        if (i > 0) {
+            memcpy(row, row - RANK_PARTS, RANK_PARTS * sizeof *row);
+        }
+        const uint32_t filled = split_name(&table, tensors[i].name, before, row);
+        if (filled == UINT32_MAX) {
+            for (uint32_t k = 0; k < count; k++) {
+                keys[k].index = k;
+            }
+            return true;
+        }
+        for (uint32_t p = filled; p < RANK_PARTS; p++) {
+            row[p] = UINT16_MAX;
+        }
+    }
+    uint16_t *const ranks = VS_ARRAY(arena, uint16_t, table.count);
+    if (ranks == NULL || !rank_parts(&table, ranks, arena)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        pack_ranks(&keys[i], ids + (size_t)i * RANK_PARTS, ranks);
+    }
+    return true;
+}
+
+static bool sort_tensors(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
+                         vs_arena *arena)
+{
+    vs_sort_key *const keys = VS_ARRAY(arena, vs_sort_key, count);
+    const char **const names = VS_ARRAY(arena, const char *, count);
+    vs_tensor *const copy = VS_ARRAY(arena, vs_tensor, count);
+    if (keys == NULL || names == NULL || copy == NULL ||
+        !make_keys(keys, tensors, count, arena)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = tensors[i].name;
+    }
+    if (!vs_sort_keys(keys, count, names, arena)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        copy[i] = tensors[keys[i].index];
+        if (old_to_new != NULL) {
+            old_to_new[keys[i].index] = i;
+        }
+    }
+    if (count > 0) {
+        memcpy(tensors, copy, count * sizeof *tensors);
+    }
+    return true;
+}
+
+bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new, vs_arena *arena,
+                 vs_err *err)
+{
+    const size_t mark = arena->used_bytes;
+    const bool is_done = sort_tensors(tensors, count, old_to_new, arena);
+    if (!is_done) {
+        return vs_fail_memory(err, arena, "sorting tensors by key");
+    }
+    vs_arena_rewind(arena, mark);
+    return true;
+}
