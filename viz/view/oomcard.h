@@ -1,0 +1,12 @@
+/* viz/view/oomcard.h - why it ran out: the sentence and the figures. */
+#ifndef VS_VIZ_VIEW_OOMCARD_H
+#define VS_VIZ_VIEW_OOMCARD_H
+
+#include "viz/ui/pen.h"
+#include "viz/view/source.h"
+
+/* Draws the card at the top of room, as high as its text needs; nothing when the run did not run
+ * out or room is too low for a line of reason. */
+void vs_oomcard_draw(const vs_source *source, const vs_pen *pen, vs_rect room);
+
+#endif /* VS_VIZ_VIEW_OOMCARD_H */

@@ -1,0 +1,181 @@
+/* A memory's totals are step functions. "At its greatest" is a set of stretches; a column shows the first of
+ * them. A caching allocator reserves early and fills later, so within a stretch of equal use the moment
+ * with the most allocated is the one worth showing. */
+#include "viz/view/source.h"
+
+#include <string.h>
+
+/* ---- tracks ---------------------------------------------------------------------------- */
+
+static vs_bytes at_event(const vs_timeline *tl, uint32_t track, uint32_t event)
+{
+    return track == VS_NO_TRACK || event == VS_NO_EVENT ? 0 : vs_track_at_event(tl, track, event);
+}
+
+void vs_memory_at_event(const vs_memory *memory, const vs_timeline *tl, uint32_t event,
+                        vs_composition *out)
+{
+    *out = (vs_composition){.event = event};
+    if (event == VS_NO_EVENT || !memory->exists) {
+        return;
+    }
+    out->time_ns = tl->event_time[event];
+    out->used_bytes = at_event(tl, memory->used, event);
+    for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
+        out->bytes[i] = at_event(tl, memory->tracks[i], event);
+    }
+}
+
+uint32_t vs_event_before(const vs_timeline *tl, vs_ns t)
+{
+    uint32_t low = 0;
+    uint32_t high = tl->event_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (tl->event_time[middle] < t) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? VS_NO_EVENT : low - 1;
+}
+
+void vs_memory_at_time(const vs_memory *memory, const vs_timeline *tl, vs_ns t, vs_composition *out)
+{
+    const uint32_t event = vs_event_before(tl, t < UINT64_MAX ? t + 1 : t);
+    vs_memory_at_event(memory, tl, event, out);
+    out->time_ns = t;
+}
+
+/* Time of the first sample of a track that comes after event; VS_NS_NEVER when there is none. */
+static vs_ns next_sample_time(const vs_timeline *tl, uint32_t track, uint32_t event)
+{
+    const vs_track_info *info = &tl->tracks[track];
+    uint64_t low = info->first;
+    const uint64_t stop = info->first + info->count;
+    uint64_t high = stop;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (tl->sample_event[middle] <= event) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < stop ? tl->sample_time[low] : VS_NS_NEVER;
+}
+
+/* The moment with the most allocated in the stretch that begins with event `first` and in [t0, limit). */
+static uint32_t fullest(const vs_memory *memory, const vs_timeline *tl, uint32_t first, vs_ns t0,
+                        vs_ns limit)
+{
+    if (memory->allocated == VS_NO_TRACK || first == VS_NO_EVENT) {
+        return first;
+    }
+    const vs_ns begin = tl->event_time[first] > t0 ? tl->event_time[first] : t0;
+    const vs_ns change = next_sample_time(tl, memory->used, first);
+    const vs_ns end = change < limit ? change : limit;
+    if (end <= begin) {
+        return first;
+    }
+    const vs_column most = vs_track_range(tl, memory->allocated, begin, end);
+    const bool is_better = most.max_event != VS_NO_EVENT && most.max_event > first &&
+                           most.max > at_event(tl, memory->allocated, first) &&
+                           at_event(tl, memory->used, most.max_event) ==
+                               at_event(tl, memory->used, first);
+    return is_better ? most.max_event : first;
+}
+
+uint32_t vs_memory_column_event(const vs_memory *memory, const vs_timeline *tl, vs_ns t0, vs_ns t1,
+                                const vs_column *max)
+{
+    const uint32_t first = max->max_event != VS_NO_EVENT ? max->max_event : vs_event_before(tl, t0);
+    return fullest(memory, tl, first, t0, t1);
+}
+
+/* ---- the peak ---------------------------------------------------------------------------- */
+
+static void find_peak(vs_memory *memory, const vs_timeline *tl)
+{
+    const vs_track_info *info = &tl->tracks[memory->used];
+    uint32_t best = VS_NO_EVENT;
+    vs_bytes best_allocated = 0;
+    for (uint64_t i = info->first; i < info->first + info->count; i++) {
+        if (tl->sample_value[i] != info->max) {
+            continue;
+        }
+        uint32_t event = fullest(memory, tl, tl->sample_event[i], 0, VS_NS_NEVER);
+        vs_bytes allocated = at_event(tl, memory->allocated, event);
+        if (best == VS_NO_EVENT || allocated > best_allocated) {
+            best = event;
+            best_allocated = allocated;
+        }
+    }
+    vs_memory_at_event(memory, tl, best, &memory->peak);
+}
+
+static void init_memory(vs_memory *memory, const vs_timeline *tl, vs_device_kind kind)
+{
+    *memory = (vs_memory){.used = VS_NO_TRACK, .allocated = VS_NO_TRACK};
+    memory->peak.event = VS_NO_EVENT;
+    for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
+        memory->tracks[i] = VS_NO_TRACK;
+    }
+    for (uint32_t d = 0; d < tl->device_count && !memory->exists; d++) {
+        if (tl->devices[d].kind == (uint32_t)kind) {
+            memory->exists = true;
+            memory->device = (uint8_t)d;
+            memory->capacity_bytes = tl->devices[d].capacity_bytes;
+        }
+    }
+    if (!memory->exists) {
+        return;
+    }
+    memory->used = vs_timeline_find_track(tl, memory->device, VS_TRACK_USED, VS_CAT_CONTEXT);
+    memory->allocated = vs_timeline_find_track(tl, memory->device, VS_TRACK_ALLOCATED, VS_CAT_CONTEXT);
+    for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
+        memory->tracks[i] =
+            vs_timeline_find_track(tl, memory->device, VS_TRACK_CATEGORY, (vs_category)i);
+    }
+    if (memory->used != VS_NO_TRACK) {
+        find_peak(memory, tl);
+    }
+}
+
+void vs_source_init(vs_source *source, const vs_timeline *tl)
+{
+    *source = (vs_source){.tl = tl, .oom_event = VS_NO_EVENT, .surface_event = VS_NO_EVENT};
+    init_memory(&source->gpu, tl, VS_DEVICE_GPU);
+    init_memory(&source->host, tl, VS_DEVICE_HOST);
+    for (uint32_t i = 0; i < tl->event_count; i++) {
+        if (tl->event_kind[i] == VS_EV_OOM && source->oom_event == VS_NO_EVENT) {
+            source->oom_event = i;
+            source->oom_device = tl->event_device[i];
+        }
+        if (tl->event_kind[i] == VS_EV_SURFACE && source->surface_event == VS_NO_EVENT) {
+            source->surface_event = i;
+        }
+    }
+    for (uint32_t i = 0; i < tl->lane_count; i++) {
+        source->busy_lanes += tl->lanes[i].count > 0;
+    }
+}
+
+const char *vs_source_meta(const vs_source *source, const char *key)
+{
+    const char *value = vs_timeline_meta(source->tl, key);
+    return value != NULL ? value : "";
+}
+
+const char *vs_source_verdict(const vs_source *source)
+{
+    const char *verdict = vs_source_meta(source, "verdict");
+    if (verdict[0] != '\0') {
+        return verdict;
+    }
+    if (source->oom_event != VS_NO_EVENT) {
+        return source->gpu.exists && source->oom_device == source->gpu.device ? "oom" : "host_oom";
+    }
+    return source->tl->event_count == 0 ? "empty" : "fits";
+}
