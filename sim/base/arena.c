@@ -31,12 +31,15 @@
 #endif
 
 /* Under AddressSanitizer memory given back by a reset is poisoned until it is handed out
- * again, so that a stale pointer is caught. */
+ * again, so that a stale pointer is caught; only the first 16 MiB of it, since poisoning
+ * writes an eighth of the size. */
+#define MAX_POISON_BYTES ((size_t)16 * 1024 * 1024)
 #if defined(HAS_ASAN)
 #    include <sanitizer/asan_interface.h>
 #    define POISON(address, count)   ASAN_POISON_MEMORY_REGION((address), (count))
 #    define UNPOISON(address, count) ASAN_UNPOISON_MEMORY_REGION((address), (count))
 #else
+#    define HAS_ASAN                 0
 #    define POISON(address, count)   ((void)(address), (void)(count))
 #    define UNPOISON(address, count) ((void)(address), (void)(count))
 #endif
@@ -70,7 +73,7 @@ bool vs_arena_open(vs_arena *arena, size_t capacity_bytes, vs_err *err)
 void vs_arena_close(vs_arena *arena)
 {
     if (arena->base != NULL) {
-        UNPOISON(arena->base, arena->dirty_bytes); /* the next mapping may land here */
+        UNPOISON(arena->base, arena->poisoned_bytes); /* the next mapping may land here */
         (void)munmap(arena->base, arena->capacity_bytes);
     }
     *arena = (vs_arena){0};
@@ -80,6 +83,11 @@ static void *exhaust(vs_arena *arena)
 {
     arena->is_exhausted = true;
     return NULL;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 void *vs_arena_alloc(vs_arena *arena, size_t size_bytes, size_t align)
@@ -96,9 +104,11 @@ void *vs_arena_alloc(vs_arena *arena, size_t size_bytes, size_t align)
     }
     uint8_t *memory = arena->base + start;
     const size_t end = start + size_bytes;
-    UNPOISON(memory, size_bytes);
+    if (start < arena->poisoned_bytes) {
+        UNPOISON(memory, min_size(end, arena->poisoned_bytes) - start);
+    }
     if (start < arena->dirty_bytes) {
-        memset(memory, 0, (end < arena->dirty_bytes ? end : arena->dirty_bytes) - start);
+        memset(memory, 0, min_size(end, arena->dirty_bytes) - start);
     }
     arena->used_bytes = end;
     if (end > arena->dirty_bytes) {
@@ -117,6 +127,14 @@ void *vs_arena_array(vs_arena *arena, size_t count, size_t elem_bytes, size_t al
     return vs_arena_alloc(arena, (size_t)total, align);
 }
 
+static void poison(vs_arena *arena, size_t from, size_t count)
+{
+    POISON(arena->base + from, count);
+    if (HAS_ASAN && from + count > arena->poisoned_bytes) {
+        arena->poisoned_bytes = from + count;
+    }
+}
+
 void vs_arena_reset(vs_arena *arena)
 {
     vs_arena_rewind(arena, 0);
@@ -128,7 +146,7 @@ void vs_arena_rewind(vs_arena *arena, size_t mark)
 {
     vs_assert(mark <= arena->used_bytes);
     if (mark < arena->used_bytes) {
-        POISON(arena->base + mark, arena->used_bytes - mark);
+        poison(arena, mark, min_size(arena->used_bytes - mark, MAX_POISON_BYTES));
     }
     arena->used_bytes = mark;
 }

@@ -7,6 +7,11 @@
  * Output goes to PATH.tmp-PID beside the target, so that the rename at the end stays on
  * one file system and a reader sees the old file or the new one, never half of it. What
  * cannot be renamed onto (a terminal, /dev/null, a pipe) is written directly. */
+#if !defined(_XOPEN_SOURCE)
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming) */
+#    define _XOPEN_SOURCE 700 /* realpath belongs to the XSI part of POSIX.1-2008 */
+#endif
+
 #include "sim/base/internal.h"
 
 #include <errno.h>

@@ -21,10 +21,13 @@ size_t vs_utf8_decode(const uint8_t *text, size_t left, uint32_t *out_point);
 char vs_lower_ascii(char c);
 
 /* Checks the grammar of RFC 8259 and the limits of this program, so that cJSON sees only
- * text it reads the way the RFC means it. When key_ordinal is not 0, stops after that key
- * (1-based, in document order) and writes its line to *out_line. */
+ * text it reads the way the RFC means it. */
 bool vs_json_scan(const uint8_t *text, size_t size_bytes, vs_err *err);
+/* The line of the key_ordinal-th key (1-based, in document order) of text that was checked. */
 uint32_t vs_json_line_of_key(const uint8_t *text, size_t size_bytes, uint64_t key_ordinal);
+
+/* Bytes of the byte order mark that text starts with: 3 or 0. */
+size_t vs_json_mark_bytes(const uint8_t *text, size_t size_bytes);
 
 /* Appends one step ("[7]", ".key" or ["odd key"]) to a JSON path of VS_ERR_PATH_BYTES. A
  * long key loses its middle and a long path its front, both marked "...". Returns how many

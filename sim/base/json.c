@@ -280,9 +280,12 @@ static bool parse_text(cJSON **out_root, json_text text, vs_err *err)
     if (!vs_json_scan(text.text, text.size_bytes, err)) {
         return false;
     }
+    /* cJSON 1.7.15 skips a byte order mark only before two or more bytes of text */
+    const size_t mark_bytes = vs_json_mark_bytes(text.text, text.size_bytes);
+    const char *start = (const char *)text.text + mark_bytes;
     const char *stopped_at = NULL;
     cJSON *root =
-        cJSON_ParseWithLengthOpts((const char *)text.text, text.size_bytes, &stopped_at, 0);
+        cJSON_ParseWithLengthOpts(start, text.size_bytes - mark_bytes, &stopped_at, 0);
     if (root == NULL) { /* the grammar is checked: what is left is memory */
         return vs_fail_memory(err, NULL, "a JSON document");
     }

@@ -383,12 +383,15 @@ static bool scan_step(scanner *s)
     return false;
 }
 
+/* A byte order mark is no JSON, but editors on Windows write it. */
+size_t vs_json_mark_bytes(const uint8_t *text, size_t size_bytes)
+{
+    return size_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 static bool scan_all(scanner *s)
 {
-    /* A byte order mark is no JSON, but editors on Windows write it and cJSON skips it. */
-    if (s->end - s->at >= 3 && memcmp(s->at, "\xef\xbb\xbf", 3) == 0) {
-        s->at += 3;
-    }
+    s->at += vs_json_mark_bytes(s->at, (size_t)(s->end - s->at));
     for (;;) {
         skip_blanks(s);
         if (s->want == WANT_NOTHING && s->at == s->end) {

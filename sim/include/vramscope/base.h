@@ -121,6 +121,7 @@ typedef struct {
     uint64_t alloc_count; /* since open or reset */
     uint64_t fail_at;     /* tests: the fail_at-th allocation fails; 0: none */
     bool is_exhausted;
+    size_t poisoned_bytes; /* sanitizer builds: high-water mark of what was poisoned */
 } vs_arena;
 
 /* Reserves capacity_bytes (rounded up to pages). Close releases everything. */
