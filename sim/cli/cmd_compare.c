@@ -160,8 +160,7 @@ static int label_width(const comparison *cmp)
 static void write_table(vs_outfile *out, const comparison *cmp)
 {
     const int width = label_width(cmp);
-    vs_outfile_printf(out, "%s on %s\n\n", cmp->model.name,
-                      cmp->args->scenario.machine.gpu_count == 0 ? "rtx-4090 (unless varied)" : "the given card");
+    vs_outfile_printf(out, "%s: %" PRIu32 " ways to load it\n\n", cmp->model.name, cmp->total);
     vs_outfile_printf(out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, "SETTINGS", "VERDICT", "PEAK VRAM", "PEAK RAM",
                       "DISK READ", "LOAD TIME", "TIME/TOKEN");
     for (uint32_t i = 0; i < cmp->count; i++) {

@@ -13,7 +13,7 @@ static void row_bytes(vs_outfile *out, const char *label, vs_bytes bytes)
 {
     char size[VS_TEXT_BYTES];
     char exact[VS_TEXT_BYTES];
-    vs_outfile_printf(out, "    %-38s %11s  %17s B\n", label, vs_format_size(bytes, size),
+    vs_outfile_printf(out, "    %-40s %11s  %17s B\n", label, vs_format_size(bytes, size),
                       vs_format_grouped(bytes, exact));
 }
 
@@ -61,8 +61,8 @@ static void bar(vs_outfile *out, vs_bytes part, vs_bytes whole, bool is_utf8)
     if (whole == 0 || !vs_muldiv_u64(part, BAR_COLUMNS, whole, &filled)) {
         return;
     }
-    if (filled == 0 && part > 0) {
-        filled = 1;
+    if (filled == 0) {
+        vs_outfile_printf(out, "%s", is_utf8 ? "▏" : "|"); /* there, but thinner than a character */
     }
     for (uint64_t i = 0; i < filled; i++) {
         vs_outfile_printf(out, "%s", is_utf8 ? "█" : "#");

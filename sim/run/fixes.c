@@ -127,12 +127,18 @@ static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *
     return true;
 }
 
+/* What fits first; among that, settings before other hardware; then the fastest. */
 static bool comes_before(const vs_fix *a, const vs_fix *b)
 {
     const bool a_fits = a->verdict == VS_VERDICT_FITS;
     const bool b_fits = b->verdict == VS_VERDICT_FITS;
     if (a_fits != b_fits) {
         return a_fits;
+    }
+    const bool a_buys = strncmp(a->change, "--gpu", 5) == 0;
+    const bool b_buys = strncmp(b->change, "--gpu", 5) == 0;
+    if (a_fits && a_buys != b_buys) {
+        return b_buys;
     }
     return a_fits && a->load_ns < b->load_ns;
 }

@@ -1,6 +1,8 @@
 /* result.c - the figures of a finished run, read off the loader, the pool and the sealed timeline. */
 #include "run_internal.h"
 
+#include <string.h>
+
 static uint32_t share_ppm(uint64_t part, uint64_t whole)
 {
     uint64_t ppm = 0;
@@ -64,6 +66,30 @@ static void fill_bottleneck(vs_run_result *result, const vs_timeline *tl)
     }
 }
 
+/* Figures of the card that a load does not touch: not among what it assumed. */
+static bool is_used(const char *key)
+{
+    static const char *const never[] = {"gpu.smi_total_bytes", "gpu.fp32_flops", "gpu.fp16_flops", "gpu.bf16_flops"};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        if (strcmp(key, never[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drop_unused(vs_run_result *result)
+{
+    vs_machine *m = &result->machine;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->assumed_count; i++) {
+        if (is_used(m->assumed[i].key)) {
+            m->assumed[kept++] = m->assumed[i];
+        }
+    }
+    m->assumed_count = kept;
+}
+
 void run_fill_result(vs_run_result *result, const loader *ld, const vs_timeline *tl)
 {
     vs_moment peak = {0};
@@ -93,5 +119,6 @@ void run_fill_result(vs_run_result *result, const loader *ld, const vs_timeline 
                           "a tenth of what the producers deliver here: the ratio that reproduces the one published "
                           "measurement of a racing quantiser (huggingface/transformers #44576)");
     }
+    drop_unused(result);
     fill_bottleneck(result, tl);
 }

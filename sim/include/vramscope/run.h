@@ -107,7 +107,8 @@ typedef struct {
 
 #define VS_FIXES_MAX 8
 
-/* Simulates neighbours of a scenario whose run `failed`; those that fit first, then the fastest. Names live
+/* Simulates neighbours of a scenario whose run `failed`; those that fit first, settings before other cards,
+ * then the fastest. Names live
  * in out_arena; scratch is reset between the runs. */
 VS_MUST_CHECK bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *input,
                                 const vs_run_result *failed, vs_fix out[VS_FIXES_MAX], uint32_t *out_count, vs_err *err);
