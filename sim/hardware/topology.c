@@ -56,10 +56,17 @@ bool vs_hw_link_of(vs_hw_entry *out, vs_arena *arena, const vs_hw_entry *gpu,
                        "h2d_pageable_bytes_per_s and d2h_bytes_per_s",
                        name);
     }
-    link.figures[VS_HW_LINK_PINNED] = choose(&own[VS_HW_HOST_PINNED], &pinned, &pinned);
-    link.figures[VS_HW_LINK_PAGEABLE] =
-        choose(&own[VS_HW_HOST_PAGEABLE], &link.figures[VS_HW_LINK_PAGEABLE], &pinned);
-    link.figures[VS_HW_LINK_D2H] = choose(&own[VS_HW_HOST_D2H], &d2h, &d2h);
+    vs_hw_figure *rates = link.figures;
+    rates[VS_HW_LINK_PINNED] = choose(&own[VS_HW_HOST_PINNED], &pinned, &pinned);
+    rates[VS_HW_LINK_D2H] = choose(&own[VS_HW_HOST_D2H], &d2h, &d2h);
+    rates[VS_HW_LINK_PAGEABLE] =
+        choose(&own[VS_HW_HOST_PAGEABLE], &rates[VS_HW_LINK_PAGEABLE], &pinned);
+    if (rates[VS_HW_LINK_PAGEABLE].origin == VS_HW_ASSUMED &&
+        rates[VS_HW_LINK_PAGEABLE].value > rates[VS_HW_LINK_PINNED].value) {
+        rates[VS_HW_LINK_PAGEABLE] =
+            rates[VS_HW_LINK_PINNED]; /* pinned copies are never the slower */
+        rates[VS_HW_LINK_PAGEABLE].origin = VS_HW_ASSUMED;
+    }
     *out = link;
     return true;
 }
