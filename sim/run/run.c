@@ -139,7 +139,7 @@ static vs_verdict verdict_of(const loader *ld)
     return VS_VERDICT_FAILED;
 }
 
-static bool run_engine(loader *ld, vs_err *err)
+static bool run_engine(loader *ld, bool can_stop, vs_err *err)
 {
     if (!load_start(ld, err)) {
         return false;
@@ -149,6 +149,12 @@ static bool run_engine(loader *ld, vs_err *err)
     }
     if (ld->is_exhausted) {
         return vs_fail_memory(err, ld->arena, "the run");
+    }
+    if (ld->end == END_RUNNING) {
+        return can_stop ? vs_fail(err, VS_ERR_CANCELLED, "the run was stopped")
+                        : vs_fail(err, VS_ERR_INTERNAL, "nothing is left to do, yet %" PRIu32 " of %" PRIu32
+                                                        " parameters are not loaded: please report this scenario",
+                                  ld->mapping_count - ld->mappings_done, ld->mapping_count);
     }
     return true;
 }
@@ -169,7 +175,7 @@ bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result, v
                    .scenario = input->scenario,
                    .shuffle_seed = input->shuffle_seed};
     if (!make_engine(ld, input, err) || !make_tape(ld, err) || !make_pool(ld, err) || !load_setup(ld, err) ||
-        !run_engine(ld, err)) {
+        !run_engine(ld, input->should_stop != NULL, err)) {
         return false;
     }
     vs_run_result made = {.verdict = verdict_of(ld), .machine = *input->machine};
