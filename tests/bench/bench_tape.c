@@ -24,7 +24,7 @@ static void die(const vs_err *err)
 {
     char line[1024];
     (void)fprintf(stderr, "bench_tape: %s\n", vs_err_line(err, line, sizeof line));
-    exit(1);
+    abort();
 }
 
 static double smaller(double a, double b)
@@ -39,7 +39,7 @@ static vs_tape *append_load(vs_arena *arena, uint32_t count)
     const vs_tape_desc desc = {.expected_events = count, .expected_strings = 64};
     vs_tape *tape = vs_tape_new(arena, &desc);
     if (tape == NULL) {
-        exit(1);
+        abort();
     }
     const uint8_t gpu = vs_tape_add_device(tape, VS_DEVICE_GPU, "gpu0", 80 * VS_GIB);
     const uint8_t host = vs_tape_add_device(tape, VS_DEVICE_HOST, "host", 80 * VS_GIB);
@@ -47,7 +47,7 @@ static vs_tape *append_load(vs_arena *arena, uint32_t count)
     const uint32_t name = vs_tape_string(tape, vs_str_of("model.layers.0.mlp.up_proj.weight"));
     vs_ns now = 0;
     for (uint32_t i = 0; i < count; i += 8, now += 1000) {
-        const vs_bytes size = 2 * VS_MIB + i % 7 * 512;
+        const vs_bytes size = 2 * VS_MIB + UINT64_C(512) * (i % 7);
         const uint32_t staging = vs_tape_new_block(tape);
         const uint32_t block = vs_tape_new_block(tape);
         vs_event e = {.time_ns = now, .device = gpu, .name = name, .size_bytes = 4 * VS_MIB};
@@ -55,7 +55,7 @@ static vs_tape *append_load(vs_arena *arena, uint32_t count)
         vs_tape_event(tape, &e);
         e.kind = VS_EV_ALLOC;
         e.size_bytes = size;
-        e.asked_bytes = size - i % 3 * 512;
+        e.asked_bytes = size - UINT64_C(512) * (i % 3);
         e.block = block;
         e.category = VS_CAT_STAGING;
         vs_tape_event(tape, &e);
@@ -136,7 +136,7 @@ static vs_timeline million(vs_arena *arena)
     vs_rng rng;
     vs_rng_seed(&rng, 1);
     if (tape == NULL) {
-        exit(1);
+        abort();
     }
     (void)vs_tape_add_device(tape, VS_DEVICE_HOST, "host", VS_TIB);
     vs_ns now = 0;
