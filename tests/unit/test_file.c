@@ -209,12 +209,12 @@ static void large_writes_and_lines_arrive_whole(void **state)
 {
     (void)state;
 
-    enum { LARGE = 200000 };
+    enum { LARGE = 200000, WHOLE = 3 * LARGE };
 
-    char *expected = malloc(3 * LARGE + 1);
+    char *expected = malloc(WHOLE + 1);
     assert_non_null(expected);
-    memset(expected, 'x', 3 * LARGE);
-    expected[3 * LARGE] = '\0';
+    memset(expected, 'x', WHOLE);
+    expected[WHOLE] = '\0';
     vs_outfile *out = vs_outfile_open("a", NULL);
     assert_non_null(out);
     vs_outfile_write(out, expected, 7);
