@@ -3,7 +3,7 @@
 #include <math.h>
 
 /* VIEWER-design section 4: 1.25 per notch, which is 2^0.32. */
-#define ZOOM_EXPONENT 0.32
+#define ZOOM_EXPONENT  0.32
 #define SCALE_STEP_PCT 25u
 
 static bool has_plot_x(const vs_input *input, int32_t *out_column)
@@ -23,7 +23,8 @@ static int32_t anchor_column(const vs_input *input)
     }
     const vs_camera *camera = &input->view.camera;
     if (input->view.has_cursor) {
-        column = vs_camera_column(camera, input->view.sources[0].tl->event_time[input->view.cursor_event]);
+        column = vs_camera_column(
+            camera, input->view.sources[0].tl->event_time[input->view.cursor_event]);
         if (column >= 0 && column < camera->width) {
             return column;
         }
@@ -126,7 +127,8 @@ static bool act_on_cursor(vs_input *input, vs_action action)
     } else if (action == VS_ACT_HOME) {
         go_to_event(input, source->tl->event_count > 0 ? 0 : VS_NO_EVENT);
     } else if (action == VS_ACT_END) {
-        go_to_event(input, source->tl->event_count > 0 ? source->tl->event_count - 1 : VS_NO_EVENT);
+        go_to_event(input,
+                    source->tl->event_count > 0 ? source->tl->event_count - 1 : VS_NO_EVENT);
     } else if (action == VS_ACT_PEAK) {
         go_to_event(input, source->gpu.peak.event);
     } else if (action == VS_ACT_OOM) {
@@ -174,7 +176,8 @@ static void center_on_overview(vs_input *input)
 {
     vs_camera *camera = &input->view.camera;
     const vs_layout *layout = &input->frame->layout;
-    const vs_ns at = vs_camera_time(&input->frame->overview.camera, input->pointer_x - layout->plot_x);
+    const vs_ns at =
+        vs_camera_time(&input->frame->overview.camera, input->pointer_x - layout->plot_x);
     const int32_t column = vs_camera_column(camera, camera->t0 + camera->span / 2);
     const vs_ns middle = vs_camera_time(camera, column);
     const vs_ns per_column = camera->span / (vs_ns)camera->width + 1;

@@ -1,5 +1,5 @@
-/* viz/app/input.h - what keys and the mouse do, as changes of plain state. Knows no SDL, so that it can
- * be driven by tests and, later, by scripts. */
+/* viz/app/input.h - what keys and the mouse do, as changes of plain state. Knows no SDL, so
+ * that it can be driven by tests and, later, by scripts. */
 #ifndef VS_VIZ_APP_INPUT_H
 #define VS_VIZ_APP_INPUT_H
 
@@ -33,8 +33,8 @@ typedef struct {
     const vs_frame *frame; /* the last one prepared: where the panes are */
     int32_t pointer_x, pointer_y;
     bool has_pointer;
-    bool is_panning;      /* middle or right button held */
-    bool is_on_overview;  /* left button went down there */
+    bool is_panning;     /* middle or right button held */
+    bool is_on_overview; /* left button went down there */
     uint32_t user_scale_pct;
     bool is_dirty;         /* charts must be drawn again */
     bool is_overlay_dirty; /* only what follows the mouse */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STDIN_MAX ((size_t)1 << 30) /* 1 GiB: name a file for more */
+#define STDIN_MAX       ((size_t)1 << 30) /* 1 GiB: name a file for more */
 #define RUN_ARENA_BYTES ((size_t)4 << 30) /* reserved, not committed */
 
 /* Standard input to its end, in one block. */
@@ -26,7 +26,8 @@ static uint8_t *read_stdin(size_t *out_bytes, vs_err *err)
         capacity *= 2;
     }
     if (bytes == NULL) {
-        vs_fail(err, VS_ERR_LIMIT, "standard input is larger than memory or 1 GiB; name a file instead");
+        vs_fail(err, VS_ERR_LIMIT,
+                "standard input is larger than memory or 1 GiB; name a file instead");
         return NULL;
     }
     if (ferror(stdin) != 0) {
@@ -45,7 +46,8 @@ static bool open_stdin(vs_runs *runs, vs_timeline *timeline, vs_err *err)
     }
     size_t bytes = 0;
     runs->stdin_image = read_stdin(&bytes, err);
-    if (runs->stdin_image == NULL || !vs_timeline_bind(timeline, runs->stdin_image, bytes, err)) {
+    if (runs->stdin_image == NULL ||
+        !vs_timeline_bind(timeline, runs->stdin_image, bytes, err)) {
         vs_err_at_input(err, "standard input");
         return false;
     }

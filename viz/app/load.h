@@ -18,6 +18,7 @@ VS_MUST_CHECK bool vs_runs_open(vs_runs *runs, const vs_view_options *options, v
 void vs_runs_close(vs_runs *runs);
 
 /* Simulates a scenario file (app/scenario.c). timeline lives in arena. */
-VS_MUST_CHECK bool vs_scenario_simulate(const char *path, vs_arena *arena, vs_timeline *timeline, vs_err *err);
+VS_MUST_CHECK bool vs_scenario_simulate(const char *path, vs_arena *arena,
+                                        vs_timeline *timeline, vs_err *err);
 
 #endif /* VS_VIZ_APP_LOAD_H */

@@ -15,7 +15,7 @@ typedef struct {
     option_setter set;
 } option_row;
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------ */
 
 typedef struct {
     const char *name;
@@ -23,8 +23,8 @@ typedef struct {
 } duration_unit;
 
 static const duration_unit units[] = {
-    {"ns", 1},          {"us", 1000},       {"ms", 1000000},
-    {"min", UINT64_C(60000000000)},         {"s", 1000000000}, {"", 1000000000},
+    {"ns", 1},         {"us", 1000},     {"ms", 1000000}, {"min", UINT64_C(60000000000)},
+    {"s", 1000000000}, {"", 1000000000},
 };
 
 static bool is_digit(char c)
@@ -104,8 +104,9 @@ static bool set_size(vs_view_options *options, const char *value, vs_err *err)
                          vs_parse_u64((vs_str){value, (size_t)(x - value)}, &w, &ignored) &&
                          vs_parse_u64(vs_str_of(x + 1), &h, &ignored);
     if (!is_read || w < SIDE_MIN || h < 200 || w > SIDE_MAX || h > SIDE_MAX) {
-        return vs_fail(err, VS_ERR_USAGE, "--size \"%s\": expected WIDTHxHEIGHT in pixels, %dx200 to %dx%d",
-                       value, SIDE_MIN, SIDE_MAX, SIDE_MAX);
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--size \"%s\": expected WIDTHxHEIGHT in pixels, %dx200 to %dx%d", value,
+                       SIDE_MIN, SIDE_MAX, SIDE_MAX);
     }
     options->width = (int32_t)w;
     options->height = (int32_t)h;
@@ -117,9 +118,10 @@ static bool set_scale(vs_view_options *options, const char *value, vs_err *err)
     /* A scale is written like a duration in seconds: "1.5". */
     vs_ns ns = 0;
     vs_err ignored = {0};
-    if (!vs_parse_duration(vs_str_of(value), &ns, &ignored) || ns < 500000000 || ns > 4000000000 ||
-        !is_digit(value[strlen(value) - 1])) {
-        return vs_fail(err, VS_ERR_USAGE, "--scale \"%s\": expected a number from 0.5 to 4", value);
+    if (!vs_parse_duration(vs_str_of(value), &ns, &ignored) || ns < 500000000 ||
+        ns > 4000000000 || !is_digit(value[strlen(value) - 1])) {
+        return vs_fail(err, VS_ERR_USAGE, "--scale \"%s\": expected a number from 0.5 to 4",
+                       value);
     }
     options->scale_pct = (uint32_t)(ns / 10000000);
     return true;
@@ -128,14 +130,16 @@ static bool set_scale(vs_view_options *options, const char *value, vs_err *err)
 static bool set_theme(vs_view_options *options, const char *value, vs_err *err)
 {
     return vs_theme_find(vs_str_of(value), &options->theme) ||
-           vs_fail(err, VS_ERR_USAGE, "--theme \"%s\": expected dark, light or contrast", value);
+           vs_fail(err, VS_ERR_USAGE, "--theme \"%s\": expected dark, light or contrast",
+                   value);
 }
 
 static bool set_range(vs_view_options *options, const char *value, vs_err *err)
 {
     const char *dots = strstr(value, "..");
     if (dots == NULL) {
-        return vs_fail(err, VS_ERR_USAGE, "--range \"%s\": expected FROM..TO, for example 4s..12.6s", value);
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--range \"%s\": expected FROM..TO, for example 4s..12.6s", value);
     }
     if (!vs_parse_duration((vs_str){value, (size_t)(dots - value)}, &options->range_t0, err) ||
         !vs_parse_duration(vs_str_of(dots + 2), &options->range_t1, err)) {
@@ -143,7 +147,8 @@ static bool set_range(vs_view_options *options, const char *value, vs_err *err)
         return false;
     }
     if (options->range_t1 <= options->range_t0) {
-        return vs_fail(err, VS_ERR_USAGE, "--range \"%s\": the end must be after the beginning", value);
+        return vs_fail(err, VS_ERR_USAGE, "--range \"%s\": the end must be after the beginning",
+                       value);
     }
     options->has_range = true;
     return true;
@@ -194,8 +199,10 @@ static bool set_version(vs_view_options *options, const char *value, vs_err *err
 }
 
 static const option_row rows[] = {
-    {"--scenario", "FILE", "simulate this scenario (vramscope sim --print-scenario) and show it", set_scenario},
-    {"--shot", "FILE", "write a picture instead of opening a window (.svg: SVG, else PNG; -: standard output)",
+    {"--scenario", "FILE",
+     "simulate this scenario (vramscope sim --print-scenario) and show it", set_scenario},
+    {"--shot", "FILE",
+     "write a picture instead of opening a window (.svg: SVG, else PNG; -: standard output)",
      set_shot},
     {"--size", "WxH", "size in pixels (1600x900)", set_size},
     {"--scale", "S", "size of text and lines, 0.5 to 4 (1)", set_scale},
@@ -209,7 +216,7 @@ static const option_row rows[] = {
 
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
-/* ---- parsing ------------------------------------------------------------------------------------ */
+/* ---- parsing ----------------------------------------------------------------------------- */
 
 static const option_row *find_row(vs_str name)
 {
@@ -248,7 +255,8 @@ static bool parse_option(vs_view_options *options, int *at, int argc, char **arg
     }
     const char *value = equals != NULL ? equals + 1 : *at + 1 < argc ? argv[++*at] : "";
     if (value[0] == '\0') {
-        return vs_fail(err, VS_ERR_USAGE, "%s needs a value: %s %s", row->name, row->name, row->value);
+        return vs_fail(err, VS_ERR_USAGE, "%s needs a value: %s %s", row->name, row->name,
+                       row->value);
     }
     return row->set(options, value, err);
 }
@@ -256,7 +264,8 @@ static bool parse_option(vs_view_options *options, int *at, int argc, char **arg
 static bool add_tape(vs_view_options *options, const char *path, vs_err *err)
 {
     if (options->tape_count == VS_ROWS_MAX) {
-        return vs_fail(err, VS_ERR_LIMIT, "more than %d tapes in one picture; leave some out", VS_ROWS_MAX);
+        return vs_fail(err, VS_ERR_LIMIT, "more than %d tapes in one picture; leave some out",
+                       VS_ROWS_MAX);
     }
     options->tapes[options->tape_count++] = path;
     return true;
@@ -280,19 +289,23 @@ bool vs_view_options_parse(vs_view_options *options, int argc, char **argv, vs_e
     }
     if (options->tape_count == 0 && options->scenario == NULL) {
         return vs_fail(err, VS_ERR_USAGE,
-                       "nothing to show: name a tape (vramscope sim MODEL --tape FILE) or --scenario FILE");
+                       "nothing to show: name a tape (vramscope sim MODEL --tape FILE) or "
+                       "--scenario FILE");
     }
     if (options->tape_count == VS_ROWS_MAX && options->scenario != NULL) {
-        return vs_fail(err, VS_ERR_LIMIT, "more than %d runs in one picture; leave some out", VS_ROWS_MAX);
+        return vs_fail(err, VS_ERR_LIMIT, "more than %d runs in one picture; leave some out",
+                       VS_ROWS_MAX);
     }
     return true;
 }
 
 void vs_view_options_help(vs_outfile *out)
 {
-    vs_outfile_printf(out, "usage: vramscope-view [OPTIONS] [FILE.tape ...]\n\n"
-                           "Draws what filled a GPU's memory while a model was loaded. Several tapes share one\n"
-                           "byte scale and one time axis, one row each.\n\n");
+    vs_outfile_printf(
+        out,
+        "usage: vramscope-view [OPTIONS] [FILE.tape ...]\n\n"
+        "Draws what filled a GPU's memory while a model was loaded. Several tapes share one\n"
+        "byte scale and one time axis, one row each.\n\n");
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char left[40];
         size_t used = 0;
@@ -305,7 +318,8 @@ void vs_view_options_help(vs_outfile *out)
         left[used] = '\0';
         vs_outfile_printf(out, "  %-17s %s\n", left, rows[i].help);
     }
-    vs_outfile_printf(out, "\nIn the window press ? for keys. Exit: 0 done, 1 error, 2 usage.\n\n"
-                           "  vramscope sim llama-2-7b --tape run.tape && vramscope-view run.tape\n"
-                           "  vramscope-view --shot both.png async.tape sequential.tape\n");
+    vs_outfile_printf(out,
+                      "\nIn the window press ? for keys. Exit: 0 done, 1 error, 2 usage.\n\n"
+                      "  vramscope sim llama-2-7b --tape run.tape && vramscope-view run.tape\n"
+                      "  vramscope-view --shot both.png async.tape sequential.tape\n");
 }

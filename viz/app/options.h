@@ -22,7 +22,8 @@ typedef struct {
 } vs_view_options;
 
 /* False with VS_ERR_USAGE (or the error of a value). */
-VS_MUST_CHECK bool vs_view_options_parse(vs_view_options *options, int argc, char **argv, vs_err *err);
+VS_MUST_CHECK bool vs_view_options_parse(vs_view_options *options, int argc, char **argv,
+                                         vs_err *err);
 void vs_view_options_help(vs_outfile *out);
 
 /* "250ms", "1.5 s", "2min", "3" (seconds), whole or decimal, to the nanosecond. */

@@ -2,7 +2,8 @@
 #include "viz/app/load.h"
 #include "vramscope/run.h"
 
-/* Catalogue overlays are looked for where the command line tool looks (none given: built-in figures). */
+/* Catalogue overlays are looked for where the command line tool looks (none given: built-in
+ * figures). */
 bool vs_scenario_simulate(const char *path, vs_arena *arena, vs_timeline *timeline, vs_err *err)
 {
     vs_scenario scenario = {0};

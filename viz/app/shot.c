@@ -10,14 +10,14 @@
 
 #define FRAME_ARENA_BYTES ((size_t)1 << 30) /* reserved, not committed */
 
-static bool write_png(const char *path, const vs_draw_list *list, const vs_view *view, vs_font *font,
-                      vs_err *err)
+static bool write_png(const char *path, const vs_draw_list *list, const vs_view *view,
+                      vs_font *font, vs_err *err)
 {
     vs_surface surface = {NULL, list->width, list->height};
     surface.pixels = calloc((size_t)list->width * (size_t)list->height, sizeof *surface.pixels);
     if (surface.pixels == NULL) {
-        return vs_fail(err, VS_ERR_MEMORY, "out of memory for a picture of %d x %d", list->width,
-                       list->height);
+        return vs_fail(err, VS_ERR_MEMORY, "out of memory for a picture of %d x %d",
+                       list->width, list->height);
     }
     vs_raster_list(&surface, list, font);
     char title[VS_HEADLINE_BYTES];
@@ -33,7 +33,8 @@ static bool write_png(const char *path, const vs_draw_list *list, const vs_view 
     return is_ok;
 }
 
-bool vs_shot_write(const vs_runs *runs, const vs_view_options *options, vs_font *font, vs_err *err)
+bool vs_shot_write(const vs_runs *runs, const vs_view_options *options, vs_font *font,
+                   vs_err *err)
 {
     vs_arena arena = {0};
     if (!vs_arena_open(&arena, FRAME_ARENA_BYTES, err)) {

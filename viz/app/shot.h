@@ -5,6 +5,7 @@
 #include "viz/app/load.h"
 #include "viz/draw/font.h"
 
-VS_MUST_CHECK bool vs_shot_write(const vs_runs *runs, const vs_view_options *options, vs_font *font, vs_err *err);
+VS_MUST_CHECK bool vs_shot_write(const vs_runs *runs, const vs_view_options *options,
+                                 vs_font *font, vs_err *err);
 
 #endif /* VS_VIZ_APP_SHOT_H */

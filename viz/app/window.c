@@ -1,8 +1,9 @@
-/* SDL makes the window, delivers events and presents one texture; every pixel comes from viz/draw.
+/* SDL makes the window, delivers events and presents one texture; every pixel comes from
+ * viz/draw.
  *
- * Two buffers: `base` holds the charts, `shown` is base with the overlay on top. Moving the mouse copies base
- * and draws the overlay; only a change of the view draws the charts again. The loop sleeps in
- * SDL_WaitEvent, drains the queue and then draws at most once. */
+ * Two buffers: `base` holds the charts, `shown` is base with the overlay on top. Moving the
+ * mouse copies base and draws the overlay; only a change of the view draws the charts again.
+ * The loop sleeps in SDL_WaitEvent, drains the queue and then draws at most once. */
 #define SDL_MAIN_HANDLED
 #include "viz/app/window.h"
 
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_ARENA_BYTES ((size_t)1 << 30) /* reserved, not committed */
+#define FRAME_ARENA_BYTES   ((size_t)1 << 30) /* reserved, not committed */
 #define OVERLAY_ARENA_BYTES ((size_t)64 << 20)
 
 typedef struct {
@@ -32,11 +33,11 @@ typedef struct {
 
 static bool sdl_fail(vs_err *err, const char *what)
 {
-    return vs_fail(err, VS_ERR_IO,
-                   "%s: %s; without a display use --shot FILE.png", what, SDL_GetError());
+    return vs_fail(err, VS_ERR_IO, "%s: %s; without a display use --shot FILE.png", what,
+                   SDL_GetError());
 }
 
-/* ---- size -------------------------------------------------------------------------------------- */
+/* ---- size -------------------------------------------------------------------------------- */
 
 static bool resize_surface(vs_surface *surface, int32_t w, int32_t h)
 {
@@ -68,8 +69,8 @@ static bool fit_to_output(app *a, vs_err *err)
     if (a->texture != NULL) {
         SDL_DestroyTexture(a->texture);
     }
-    a->texture =
-        SDL_CreateTexture(a->renderer, SDL_PIXELFORMAT_ARGB8888, SDL_TEXTUREACCESS_STREAMING, w, h);
+    a->texture = SDL_CreateTexture(a->renderer, SDL_PIXELFORMAT_ARGB8888,
+                                   SDL_TEXTUREACCESS_STREAMING, w, h);
     if (a->texture == NULL) {
         return sdl_fail(err, "no texture for the window");
     }
@@ -81,7 +82,7 @@ static bool fit_to_output(app *a, vs_err *err)
     return true;
 }
 
-/* ---- drawing -------------------------------------------------------------------------------------- */
+/* ---- drawing ----------------------------------------------------------------------------- */
 
 static bool draw_base(app *a, vs_err *err)
 {
@@ -98,7 +99,8 @@ static bool draw_base(app *a, vs_err *err)
 
 static void draw_overlay(app *a)
 {
-    const size_t bytes = (size_t)a->base.width * (size_t)a->base.height * sizeof *a->base.pixels;
+    const size_t bytes =
+        (size_t)a->base.width * (size_t)a->base.height * sizeof *a->base.pixels;
     memcpy(a->shown.pixels, a->base.pixels, bytes);
     vs_arena_reset(&a->overlay_arena);
     vs_draw_list list;
@@ -109,7 +111,8 @@ static void draw_overlay(app *a)
 
 static void present(app *a)
 {
-    SDL_UpdateTexture(a->texture, NULL, a->shown.pixels, a->shown.width * (int)sizeof *a->shown.pixels);
+    SDL_UpdateTexture(a->texture, NULL, a->shown.pixels,
+                      a->shown.width * (int)sizeof *a->shown.pixels);
     SDL_RenderCopy(a->renderer, a->texture, NULL, NULL);
     SDL_RenderPresent(a->renderer);
 }
@@ -128,22 +131,17 @@ static bool redraw(app *a, vs_err *err)
     return true;
 }
 
-/* ---- events ----------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------ */
 
 /* Keys of the WASD block are places on the keyboard; the others are letters. */
 static vs_action action_of_place(SDL_Scancode code, bool has_shift)
 {
     switch ((int)code) {
-    case SDL_SCANCODE_W:
-        return VS_ACT_ZOOM_IN;
-    case SDL_SCANCODE_S:
-        return VS_ACT_ZOOM_OUT;
-    case SDL_SCANCODE_A:
-        return has_shift ? VS_ACT_FAR_LEFT : VS_ACT_LEFT;
-    case SDL_SCANCODE_D:
-        return has_shift ? VS_ACT_FAR_RIGHT : VS_ACT_RIGHT;
-    default:
-        return VS_ACT_NONE;
+    case SDL_SCANCODE_W: return VS_ACT_ZOOM_IN;
+    case SDL_SCANCODE_S: return VS_ACT_ZOOM_OUT;
+    case SDL_SCANCODE_A: return has_shift ? VS_ACT_FAR_LEFT : VS_ACT_LEFT;
+    case SDL_SCANCODE_D: return has_shift ? VS_ACT_FAR_RIGHT : VS_ACT_RIGHT;
+    default: return VS_ACT_NONE;
     }
 }
 
@@ -154,14 +152,22 @@ typedef struct {
 } key_row;
 
 static const key_row keys[] = {
-    {SDLK_q, true, VS_ACT_QUIT},         {SDLK_PLUS, true, VS_ACT_LARGER},
-    {SDLK_EQUALS, true, VS_ACT_LARGER},  {SDLK_KP_PLUS, true, VS_ACT_LARGER},
-    {SDLK_MINUS, true, VS_ACT_SMALLER},  {SDLK_KP_MINUS, true, VS_ACT_SMALLER},
-    {SDLK_RIGHT, false, VS_ACT_NEXT_EVENT}, {SDLK_LEFT, false, VS_ACT_PREVIOUS_EVENT},
-    {SDLK_HOME, false, VS_ACT_HOME},     {SDLK_END, false, VS_ACT_END},
-    {SDLK_0, false, VS_ACT_FIT},         {SDLK_KP_0, false, VS_ACT_FIT},
-    {SDLK_p, false, VS_ACT_PEAK},        {SDLK_o, false, VS_ACT_OOM},
-    {SDLK_t, false, VS_ACT_THEME},       {SDLK_F1, false, VS_ACT_HELP},
+    {SDLK_q, true, VS_ACT_QUIT},
+    {SDLK_PLUS, true, VS_ACT_LARGER},
+    {SDLK_EQUALS, true, VS_ACT_LARGER},
+    {SDLK_KP_PLUS, true, VS_ACT_LARGER},
+    {SDLK_MINUS, true, VS_ACT_SMALLER},
+    {SDLK_KP_MINUS, true, VS_ACT_SMALLER},
+    {SDLK_RIGHT, false, VS_ACT_NEXT_EVENT},
+    {SDLK_LEFT, false, VS_ACT_PREVIOUS_EVENT},
+    {SDLK_HOME, false, VS_ACT_HOME},
+    {SDLK_END, false, VS_ACT_END},
+    {SDLK_0, false, VS_ACT_FIT},
+    {SDLK_KP_0, false, VS_ACT_FIT},
+    {SDLK_p, false, VS_ACT_PEAK},
+    {SDLK_o, false, VS_ACT_OOM},
+    {SDLK_t, false, VS_ACT_THEME},
+    {SDLK_F1, false, VS_ACT_HELP},
     {SDLK_ESCAPE, false, VS_ACT_CLOSE},
 };
 
@@ -173,13 +179,15 @@ static vs_action action_of_key(const SDL_Keysym *key)
             return keys[i].action;
         }
     }
-    return has_ctrl ? VS_ACT_NONE : action_of_place(key->scancode, (key->mod & KMOD_SHIFT) != 0);
+    return has_ctrl ? VS_ACT_NONE
+                    : action_of_place(key->scancode, (key->mod & KMOD_SHIFT) != 0);
 }
 
 static void on_key(app *a, const SDL_Keysym *key)
 {
     if (key->sym == SDLK_F11) {
-        const bool is_full = (SDL_GetWindowFlags(a->window) & SDL_WINDOW_FULLSCREEN_DESKTOP) != 0;
+        const bool is_full =
+            (SDL_GetWindowFlags(a->window) & SDL_WINDOW_FULLSCREEN_DESKTOP) != 0;
         SDL_SetWindowFullscreen(a->window, is_full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
         return;
     }
@@ -206,17 +214,10 @@ static void on_window(app *a, const SDL_WindowEvent *event)
     switch ((int)event->event) {
     case SDL_WINDOWEVENT_EXPOSED:
     case SDL_WINDOWEVENT_SIZE_CHANGED:
-    case SDL_WINDOWEVENT_DISPLAY_CHANGED:
-        a->input.is_dirty = true;
-        break;
-    case SDL_WINDOWEVENT_LEAVE:
-        vs_input_leave(&a->input);
-        break;
-    case SDL_WINDOWEVENT_CLOSE:
-        a->input.wants_quit = true;
-        break;
-    default:
-        break;
+    case SDL_WINDOWEVENT_DISPLAY_CHANGED: a->input.is_dirty = true; break;
+    case SDL_WINDOWEVENT_LEAVE: vs_input_leave(&a->input); break;
+    case SDL_WINDOWEVENT_CLOSE: a->input.wants_quit = true; break;
+    default: break;
     }
 }
 
@@ -240,36 +241,23 @@ static void lose_texture(app *a)
 static void on_event(app *a, const SDL_Event *event)
 {
     switch (event->type) {
-    case SDL_QUIT:
-        a->input.wants_quit = true;
-        break;
-    case SDL_KEYDOWN:
-        on_key(a, &event->key.keysym);
-        break;
+    case SDL_QUIT: a->input.wants_quit = true; break;
+    case SDL_KEYDOWN: on_key(a, &event->key.keysym); break;
     case SDL_TEXTINPUT:
         /* '?' is wherever the user's layout has it. */
         vs_input_act(&a->input, strcmp(event->text.text, "?") == 0 ? VS_ACT_HELP : VS_ACT_NONE);
         break;
-    case SDL_MOUSEWHEEL:
-        on_wheel(a, &event->wheel);
-        break;
+    case SDL_MOUSEWHEEL: on_wheel(a, &event->wheel); break;
     case SDL_MOUSEMOTION:
         vs_input_move(&a->input, (int32_t)((float)event->motion.x * a->ratio_x),
                       (int32_t)((float)event->motion.y * a->ratio_y));
         break;
     case SDL_MOUSEBUTTONDOWN:
-    case SDL_MOUSEBUTTONUP:
-        on_button(a, &event->button);
-        break;
-    case SDL_WINDOWEVENT:
-        on_window(a, &event->window);
-        break;
+    case SDL_MOUSEBUTTONUP: on_button(a, &event->button); break;
+    case SDL_WINDOWEVENT: on_window(a, &event->window); break;
     case SDL_RENDER_TARGETS_RESET:
-    case SDL_RENDER_DEVICE_RESET:
-        lose_texture(a);
-        break;
-    default:
-        break;
+    case SDL_RENDER_DEVICE_RESET: lose_texture(a); break;
+    default: break;
     }
 }
 
@@ -290,7 +278,7 @@ static bool loop(app *a, vs_err *err)
     return true;
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------- */
 
 static bool open_window(app *a, const vs_view_options *options, vs_err *err)
 {
@@ -304,8 +292,9 @@ static bool open_window(app *a, const vs_view_options *options, vs_err *err)
     char name[VS_HEADLINE_BYTES + 16];
     (void)snprintf(name, sizeof name, "%s - vramscope",
                    vs_headline_title(&a->input.view.sources[0], options->title, title));
-    a->window = SDL_CreateWindow(name, SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, options->width,
-                                 options->height, SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI);
+    a->window =
+        SDL_CreateWindow(name, SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, options->width,
+                         options->height, SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI);
     if (a->window == NULL) {
         return sdl_fail(err, "no window can be opened");
     }
@@ -345,7 +334,8 @@ static bool run(app *a, const vs_view_options *options, vs_err *err)
     return redraw(a, err) && loop(a, err);
 }
 
-bool vs_window_run(const vs_runs *runs, const vs_view_options *options, vs_font *font, vs_err *err)
+bool vs_window_run(const vs_runs *runs, const vs_view_options *options, vs_font *font,
+                   vs_err *err)
 {
     app *a = calloc(1, sizeof *a);
     if (a == NULL) {

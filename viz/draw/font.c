@@ -1,17 +1,19 @@
-/* Faces are opened once; glyphs live in an arena of their own behind an open-addressing table whose
- * key packs weight, size and code point. Nothing is ever evicted: a session uses a few hundred glyphs. */
+/* Faces are opened once; glyphs live in an arena of their own behind an open-addressing table
+ * whose key packs weight, size and code point. Nothing is ever evicted: a session uses a few
+ * hundred glyphs. */
 #include "viz/draw/font.h"
 
 #include <ft2build.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include FT_FREETYPE_H
 
-#define FACES_MAX 8
+#define FACES_MAX         8
 #define GLYPH_ARENA_BYTES ((size_t)64 << 20)
-#define SLOTS_MIN 1024u
-#define SIZE_MAX_PX 512
+#define SLOTS_MIN         1024u
+#define SIZE_MAX_PX       512
 
 typedef struct {
     uint64_t key; /* 0: empty */
@@ -20,7 +22,8 @@ typedef struct {
 
 struct vs_font {
     FT_Library library;
-    FT_Face faces[FACES_MAX]; /* 0 regular, 1 bold (may be the same), then those asked when both lack a glyph */
+    /* 0 regular, 1 bold (may be the same), then those asked when both lack a glyph */
+    FT_Face faces[FACES_MAX];
     uint32_t face_count;
     bool owns_bold;
     vs_arena arena;
@@ -32,7 +35,8 @@ struct vs_font {
 };
 
 /* Where Debian, Ubuntu, Fedora, Arch, Alpine and openSUSE put the fonts (package file lists of
- * fonts-dejavu-core, fonts-liberation, fonts-liberation2, fonts-noto-core, dejavu-sans-fonts, ttf-dejavu). */
+ * fonts-dejavu-core, fonts-liberation, fonts-liberation2, fonts-noto-core, dejavu-sans-fonts,
+ * ttf-dejavu). */
 static const char *const regular_paths[] = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
@@ -77,9 +81,7 @@ static bool bold_path(const char *regular, char *out, size_t out_bytes)
     if (stem + 6 + strlen(dot) > out_bytes) {
         return false;
     }
-    memcpy(out, regular, stem);
-    memcpy(out + stem, "-Bold", 5);
-    memcpy(out + stem + 5, dot, strlen(dot) + 1);
+    (void)snprintf(out, out_bytes, "%.*s-Bold%s", (int)stem, regular, dot);
     return true;
 }
 
@@ -98,7 +100,8 @@ static void open_faces(vs_font *font)
         if (strcmp(fallback_paths[i], font->path) == 0 || !is_readable(fallback_paths[i])) {
             continue;
         }
-        if (FT_New_Face(font->library, fallback_paths[i], 0, &font->faces[font->face_count]) == 0) {
+        if (FT_New_Face(font->library, fallback_paths[i], 0, &font->faces[font->face_count]) ==
+            0) {
             font->face_count++;
         }
     }
@@ -126,11 +129,12 @@ static bool open_regular(vs_font *font, const char *path, vs_err *err)
         return vs_fail(err, VS_ERR_LIMIT, "the font's path is longer than %zu bytes",
                        sizeof font->path - 1);
     }
-    memcpy(font->path, chosen, strlen(chosen) + 1);
+    (void)snprintf(font->path, sizeof font->path, "%s", chosen);
     if (FT_New_Face(font->library, chosen, 0, &font->faces[0]) != 0 ||
         !FT_IS_SCALABLE(font->faces[0])) {
-        vs_fail(err, VS_ERR_FORMAT, "not a scalable font that FreeType can read; name a .ttf or .otf "
-                                    "file with --font");
+        vs_fail(err, VS_ERR_FORMAT,
+                "not a scalable font that FreeType can read; name a .ttf or .otf "
+                "file with --font");
         vs_err_at_input(err, chosen);
         return false;
     }
@@ -186,9 +190,10 @@ const char *vs_font_path(const vs_font *font)
     return font->path;
 }
 
-/* ---- glyphs ------------------------------------------------------------------------------- */
+/* ---- glyphs ------------------------------------------------------------------------------ */
 
-static FT_Face face_with(const vs_font *font, bool is_bold, uint32_t code_point, FT_UInt *out_index)
+static FT_Face face_with(const vs_font *font, bool is_bold, uint32_t code_point,
+                         FT_UInt *out_index)
 {
     FT_Face first = font->faces[is_bold ? 1 : 0];
     *out_index = FT_Get_Char_Index(first, code_point);
@@ -209,12 +214,14 @@ static void copy_bitmap(uint8_t *to, const FT_Bitmap *bitmap)
     }
 }
 
-static bool render(vs_font *font, int32_t size_px, bool is_bold, uint32_t code_point, vs_glyph *out)
+static bool render(vs_font *font, int32_t size_px, bool is_bold, uint32_t code_point,
+                   vs_glyph *out)
 {
     FT_UInt index = 0;
     FT_Face face = face_with(font, is_bold, code_point, &index);
     const FT_Int32 flags = FT_LOAD_RENDER | FT_LOAD_FORCE_AUTOHINT | FT_LOAD_TARGET_LIGHT;
-    if (FT_Set_Pixel_Sizes(face, 0, (FT_UInt)size_px) != 0 || FT_Load_Glyph(face, index, flags) != 0) {
+    if (FT_Set_Pixel_Sizes(face, 0, (FT_UInt)size_px) != 0 ||
+        FT_Load_Glyph(face, index, flags) != 0) {
         return false;
     }
     const FT_GlyphSlot g = face->glyph;
@@ -238,7 +245,8 @@ static bool render(vs_font *font, int32_t size_px, bool is_bold, uint32_t code_p
 
 static slot *probe(slot *slots, uint32_t slot_count, uint64_t key)
 {
-    uint64_t hash = key * UINT64_C(0x9E3779B97F4A7C15); /* Knuth's golden ratio multiplier, 64 bits */
+    uint64_t hash =
+        key * UINT64_C(0x9E3779B97F4A7C15); /* Knuth's golden ratio multiplier, 64 bits */
     uint32_t at = (uint32_t)(hash >> 40) & (slot_count - 1);
     while (slots[at].key != 0 && slots[at].key != key) {
         at = (at + 1) & (slot_count - 1);

@@ -1,6 +1,6 @@
 /* The list is one array that doubles inside its arena; strings and points are copied beside it.
- * Clips are resolved while appending: an item of kind VS_DRAW_CLIP carries the absolute rectangle, so a
- * back-end needs no stack. */
+ * Clips are resolved while appending: an item of kind VS_DRAW_CLIP carries the absolute
+ * rectangle, so a back-end needs no stack. */
 #include "viz/draw/list.h"
 
 #include <string.h>
@@ -76,20 +76,13 @@ bool vs_hatch_covers(vs_hatch hatch, int32_t x, int32_t y, int32_t scale)
     int32_t v = y / scale;
     switch (hatch) {
     case VS_HATCH_NONE:
-    case VS_HATCH_COUNT:
-        return false;
-    case VS_HATCH_DIAGONAL:
-        return (u + v) % 8 < 2;
-    case VS_HATCH_SPARSE:
-        return is_multiple(u + v, 12);
-    case VS_HATCH_DOTS4:
-        return is_multiple(u, 4) && is_multiple(v, 4);
-    case VS_HATCH_DOTS6:
-        return is_multiple(u, 6) && is_multiple(v, 6);
-    case VS_HATCH_CROSS:
-        return is_multiple(u + v, 8) || is_multiple(u - v, 8);
-    case VS_HATCH_VERTICAL:
-        return is_multiple(u, 6);
+    case VS_HATCH_COUNT: return false;
+    case VS_HATCH_DIAGONAL: return (u + v) % 8 < 2;
+    case VS_HATCH_SPARSE: return is_multiple(u + v, 12);
+    case VS_HATCH_DOTS4: return is_multiple(u, 4) && is_multiple(v, 4);
+    case VS_HATCH_DOTS6: return is_multiple(u, 6) && is_multiple(v, 6);
+    case VS_HATCH_CROSS: return is_multiple(u + v, 8) || is_multiple(u - v, 8);
+    case VS_HATCH_VERTICAL: return is_multiple(u, 6);
     }
     return false;
 }
@@ -98,11 +91,8 @@ bool vs_hatch_covers(vs_hatch hatch, int32_t x, int32_t y, int32_t scale)
 
 void vs_draw_init(vs_draw_list *list, vs_arena *arena, int32_t width, int32_t height)
 {
-    *list = (vs_draw_list){.arena = arena,
-                           .width = width,
-                           .height = height,
-                           .hatch_scale = 1,
-                           .clip_depth = 1};
+    *list = (vs_draw_list){
+        .arena = arena, .width = width, .height = height, .hatch_scale = 1, .clip_depth = 1};
     list->clips[0] = vs_rect_of(0, 0, width, height);
 }
 
@@ -156,7 +146,8 @@ void vs_draw_frame(vs_draw_list *list, vs_rect r, int32_t width_px, vs_color col
     int32_t inner_h = max_i32(r.h - 2 * width_px, 0);
     vs_draw_rect(list, vs_rect_of(r.x, r.y, r.w, min_i32(width_px, r.h)), color);
     vs_draw_rect(list, vs_rect_of(r.x, r.y + width_px, width_px, inner_h), color);
-    vs_draw_rect(list, vs_rect_of(r.x + r.w - width_px, r.y + width_px, width_px, inner_h), color);
+    vs_draw_rect(list, vs_rect_of(r.x + r.w - width_px, r.y + width_px, width_px, inner_h),
+                 color);
     if (r.h > width_px) {
         vs_draw_rect(list, vs_rect_of(r.x, r.y + r.h - width_px, r.w, width_px), color);
     }
@@ -240,9 +231,11 @@ void vs_draw_pop_clip(vs_draw_list *list)
 static void dump_rect(const vs_draw_item *item, vs_outfile *out)
 {
     vs_rect r = item->rect;
-    vs_outfile_printf(out, "rect %d %d %d %d #%08" PRIX32, r.x, r.y, r.w, r.h, item->fill.color);
+    vs_outfile_printf(out, "rect %d %d %d %d #%08" PRIX32, r.x, r.y, r.w, r.h,
+                      item->fill.color);
     if (item->fill.hatch != VS_HATCH_NONE) {
-        vs_outfile_printf(out, " %s #%08" PRIX32, vs_hatch_key(item->fill.hatch), item->fill.ink);
+        vs_outfile_printf(out, " %s #%08" PRIX32, vs_hatch_key(item->fill.hatch),
+                          item->fill.ink);
     }
     vs_outfile_printf(out, "\n");
 }
@@ -259,9 +252,10 @@ static void dump_line(const vs_draw_item *item, vs_outfile *out)
 static void dump_text(const vs_draw_item *item, vs_outfile *out)
 {
     static const char *const aligns[] = {"left", "center", "right"};
-    vs_outfile_printf(out, "text %d %d %s %d%s #%08" PRIX32 " \"%s\"\n", item->rect.x, item->rect.y,
-                      aligns[item->u.text.align], item->u.text.size_px,
-                      item->u.text.is_bold ? " bold" : "", item->fill.color, item->u.text.bytes);
+    vs_outfile_printf(out, "text %d %d %s %d%s #%08" PRIX32 " \"%s\"\n", item->rect.x,
+                      item->rect.y, aligns[item->u.text.align], item->u.text.size_px,
+                      item->u.text.is_bold ? " bold" : "", item->fill.color,
+                      item->u.text.bytes);
 }
 
 void vs_draw_dump(const vs_draw_list *list, vs_outfile *out)
@@ -270,18 +264,12 @@ void vs_draw_dump(const vs_draw_list *list, vs_outfile *out)
     for (uint32_t i = 0; i < list->count; i++) {
         const vs_draw_item *item = &list->items[i];
         switch (item->kind) {
-        case VS_DRAW_RECT:
-            dump_rect(item, out);
-            break;
-        case VS_DRAW_LINE:
-            dump_line(item, out);
-            break;
-        case VS_DRAW_TEXT:
-            dump_text(item, out);
-            break;
+        case VS_DRAW_RECT: dump_rect(item, out); break;
+        case VS_DRAW_LINE: dump_line(item, out); break;
+        case VS_DRAW_TEXT: dump_text(item, out); break;
         case VS_DRAW_CLIP:
-            vs_outfile_printf(out, "clip %d %d %d %d\n", item->rect.x, item->rect.y, item->rect.w,
-                              item->rect.h);
+            vs_outfile_printf(out, "clip %d %d %d %d\n", item->rect.x, item->rect.y,
+                              item->rect.w, item->rect.h);
             break;
         }
     }
@@ -302,7 +290,8 @@ uint32_t vs_utf8_next(vs_str *text)
         is_valid = (p[i] & 0xC0u) == 0x80u;
         code = (code << 6) | (p[i] & 0x3Fu);
     }
-    is_valid = is_valid && code >= least[more] && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
+    is_valid =
+        is_valid && code >= least[more] && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
     size_t used = is_valid ? more + 1 : 1;
     text->ptr += used;
     text->len -= used;

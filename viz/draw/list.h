@@ -1,13 +1,13 @@
 /* viz/draw/list.h - the flat list of things to draw: the seam between views and pixels.
  *
- * A view appends rectangles, lines and runs of text; a back-end (raster.h, svg.h) replays them in
- * order. Coordinates are physical pixels, y grows downwards, the origin is the top left corner. Nothing
- * in the list depends on a font: text carries its anchor point and alignment, so a list is the same
- * with every font and can be compared as text.
+ * A view appends rectangles, lines and runs of text; a back-end (raster.h, svg.h) replays them
+ * in order. Coordinates are physical pixels, y grows downwards, the origin is the top left
+ * corner. Nothing in the list depends on a font: text carries its anchor point and alignment,
+ * so a list is the same with every font and can be compared as text.
  *
- * Ownership: items, strings and points live in the arena given to vs_draw_init; reset the arena to
- * forget the list. When the arena is exhausted the list remembers it (has_failed) and further calls do
- * nothing. One list belongs to one thread. */
+ * Ownership: items, strings and points live in the arena given to vs_draw_init; reset the arena
+ * to forget the list. When the arena is exhausted the list remembers it (has_failed) and
+ * further calls do nothing. One list belongs to one thread. */
 #ifndef VS_VIZ_DRAW_LIST_H
 #define VS_VIZ_DRAW_LIST_H
 
@@ -16,7 +16,7 @@
 /* 0xAARRGGBB, not premultiplied. */
 typedef uint32_t vs_color;
 #define VS_RGB(hex) (UINT32_C(0xFF000000) | UINT32_C(hex))
-#define VS_CLEAR UINT32_C(0)
+#define VS_CLEAR    UINT32_C(0)
 
 vs_color vs_color_with_alpha(vs_color color, uint32_t alpha_255);
 /* weight 0: a, 256: b; alpha of a. */
@@ -33,16 +33,17 @@ bool vs_rect_has(vs_rect r, int32_t x, int32_t y);
 
 /* X(enum, key). Patterns are anchored at the picture's origin, so that neighbouring rectangles
  * continue each other's pattern. Shapes: VIEWER-design section 6. */
-#define VS_HATCHES(X)                                                                      \
-    X(VS_HATCH_NONE, "none")                                                               \
-    X(VS_HATCH_DIAGONAL, "diagonal") /* '/', 2 px every 8 */                               \
-    X(VS_HATCH_SPARSE, "sparse")     /* '/', 1 px every 12: the zone above capacity */     \
-    X(VS_HATCH_DOTS4, "dots4")       /* 1 px every 4 */                                    \
-    X(VS_HATCH_DOTS6, "dots6")                                                             \
-    X(VS_HATCH_CROSS, "cross")       /* both diagonals, 1 px every 8 */                    \
+#define VS_HATCHES(X)                                                                          \
+    X(VS_HATCH_NONE, "none")                                                                   \
+    X(VS_HATCH_DIAGONAL, "diagonal") /* '/', 2 px every 8 */                                   \
+    X(VS_HATCH_SPARSE, "sparse")     /* '/', 1 px every 12: the zone above capacity */         \
+    X(VS_HATCH_DOTS4, "dots4")       /* 1 px every 4 */                                        \
+    X(VS_HATCH_DOTS6, "dots6")                                                                 \
+    X(VS_HATCH_CROSS, "cross")       /* both diagonals, 1 px every 8 */                        \
     X(VS_HATCH_VERTICAL, "vertical") /* 1 px every 6 */
 
 typedef enum {
+
 #define VS_X(id, key) id,
     VS_HATCHES(VS_X)
 #undef VS_X
@@ -84,6 +85,7 @@ typedef struct {
     vs_draw_kind kind;
     vs_rect rect; /* text: x and y only */
     vs_fill fill; /* lines and text: color only */
+
     union {
         struct {
             const char *bytes; /* UTF-8, terminated */
@@ -91,6 +93,7 @@ typedef struct {
             bool is_bold;
             vs_align align;
         } text;
+
         struct {
             const vs_point *points;
             uint32_t count;
@@ -119,7 +122,8 @@ void vs_draw_init(vs_draw_list *list, vs_arena *arena, int32_t width, int32_t he
 /* Empty rectangles and those outside the clip are dropped. */
 void vs_draw_rect(vs_draw_list *list, vs_rect rect, vs_color color);
 void vs_draw_fill(vs_draw_list *list, vs_rect rect, vs_fill fill);
-void vs_draw_frame(vs_draw_list *list, vs_rect rect, int32_t width_px, vs_color color); /* inside rect */
+void vs_draw_frame(vs_draw_list *list, vs_rect rect, int32_t width_px,
+                   vs_color color); /* inside rect */
 /* One pixel row of dashes, on_px drawn and as much left out. */
 void vs_draw_dashes(vs_draw_list *list, vs_rect rect, int32_t on_px, vs_color color);
 /* points are copied. */
@@ -148,7 +152,8 @@ typedef struct {
 vs_metrics vs_metrics_fixed(void);
 int32_t vs_text_width(const vs_metrics *metrics, const vs_text_style *style, vs_str text);
 
-/* Next code point of *text, which is advanced; U+FFFD for each byte that is not UTF-8. text->len > 0. */
+/* Next code point of *text, which is advanced; U+FFFD for each byte that is not UTF-8.
+ * text->len > 0. */
 uint32_t vs_utf8_next(vs_str *text);
 
 #endif /* VS_VIZ_DRAW_LIST_H */

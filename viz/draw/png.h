@@ -4,10 +4,11 @@
 
 #include "viz/draw/raster.h"
 
-/* One line of text about the picture, kept in a tEXt chunk (PNG specification, 11.3.4.3). */
+/* One line of text about the picture, kept in a tEXt chunk (PNG specification, 11.3.4.3), or in
+ * an iTXt chunk (11.3.4.5) when it is not ASCII. */
 typedef struct {
     const char *keyword; /* "Title", "Software": 1 to 79 bytes of Latin-1 */
-    const char *text;    /* NULL or "": left out */
+    const char *text;    /* UTF-8; NULL or "": left out */
 } vs_png_text;
 
 /* Writes to a temporary file and renames it; "-" is standard output. 24-bit RGB, no alpha. */

@@ -1,5 +1,6 @@
-/* Straight loops over rows. Opaque plain rectangles, most of any picture, take the fast path; everything
- * else is one blend per pixel: out = (src * a + dst * (255 - a)) / 255, rounded to nearest, exact for a = 0 and 255. */
+/* Straight loops over rows. Opaque plain rectangles, most of any picture, take the fast path;
+ * everything else is one blend per pixel: out = (src * a + dst * (255 - a)) / 255, rounded to
+ * nearest, exact for a = 0 and 255. */
 #include "viz/draw/raster.h"
 
 #include <math.h>
@@ -119,7 +120,8 @@ static void draw_lines(const target *t, const vs_draw_item *item)
 
 static void draw_glyph(const target *t, vs_point pen, const vs_glyph *glyph, vs_color color)
 {
-    vs_rect whole = vs_rect_of(pen.x + glyph->left, pen.y - glyph->top, glyph->width, glyph->rows);
+    vs_rect whole =
+        vs_rect_of(pen.x + glyph->left, pen.y - glyph->top, glyph->width, glyph->rows);
     vs_rect r = vs_rect_intersect(whole, t->clip);
     uint32_t alpha = color >> 24;
     for (int32_t y = r.y; y < r.y + r.h; y++) {
@@ -158,20 +160,14 @@ void vs_raster_list(vs_surface *surface, const vs_draw_list *list, vs_font *font
     for (uint32_t i = 0; i < list->count; i++) {
         const vs_draw_item *item = &list->items[i];
         switch (item->kind) {
-        case VS_DRAW_RECT:
-            draw_rect(&t, item);
-            break;
-        case VS_DRAW_LINE:
-            draw_lines(&t, item);
-            break;
+        case VS_DRAW_RECT: draw_rect(&t, item); break;
+        case VS_DRAW_LINE: draw_lines(&t, item); break;
         case VS_DRAW_TEXT:
             if (font != NULL) {
                 draw_text(&t, item, font);
             }
             break;
-        case VS_DRAW_CLIP:
-            t.clip = vs_rect_intersect(item->rect, whole);
-            break;
+        case VS_DRAW_CLIP: t.clip = vs_rect_intersect(item->rect, whole); break;
         }
     }
 }

@@ -1,7 +1,8 @@
 /* viz/draw/raster.h - the draw list as pixels, on the CPU.
  *
- * The same list gives the same pixels everywhere: pictures in files, golden tests and the window
- * all come from here. Text is drawn with a real font (font.h); without one it is left out. */
+ * The same list gives the same pixels everywhere: pictures in files, golden tests and the
+ * window all come from here. Text is drawn with a real font (font.h); without one it is left
+ * out. */
 #ifndef VS_VIZ_DRAW_RASTER_H
 #define VS_VIZ_DRAW_RASTER_H
 

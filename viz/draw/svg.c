@@ -1,5 +1,5 @@
-/* Each hatch in each ink is one <pattern>, made when it is first met; the ids say which. Clips become
- * groups: a clip item closes the group before it and opens the next. */
+/* Each hatch in each ink is one <pattern>, made when it is first met; the ids say which. Clips
+ * become groups: a clip item closes the group before it and opens the next. */
 #include "viz/draw/svg.h"
 
 #include <stdlib.h>
@@ -12,6 +12,7 @@ typedef struct {
     uint32_t clip_count;
     bool has_group;
     uint32_t pattern_count;
+
     struct {
         vs_hatch hatch;
         vs_color ink;
@@ -24,8 +25,8 @@ static void put_color(const writer *w, const char *attribute, vs_color color)
     vs_outfile_printf(w->out, " %s=\"#%06" PRIX32 "\"", attribute, color & UINT32_C(0xFFFFFF));
     const uint32_t alpha = color >> 24;
     if (alpha < 255) {
-        vs_outfile_printf(w->out, " %s-opacity=\"%" PRIu32 ".%03" PRIu32 "\"", attribute, alpha / 255,
-                          alpha * 1000 / 255 % 1000);
+        vs_outfile_printf(w->out, " %s-opacity=\"%" PRIu32 ".%03" PRIu32 "\"", attribute,
+                          alpha / 255, alpha * 1000 / 255 % 1000);
     }
 }
 
@@ -33,15 +34,9 @@ static void put_escaped(const writer *w, const char *text)
 {
     for (const char *p = text; *p != '\0'; p++) {
         switch (*p) {
-        case '&':
-            vs_outfile_printf(w->out, "&amp;");
-            break;
-        case '<':
-            vs_outfile_printf(w->out, "&lt;");
-            break;
-        case '>':
-            vs_outfile_printf(w->out, "&gt;");
-            break;
+        case '&': vs_outfile_printf(w->out, "&amp;"); break;
+        case '<': vs_outfile_printf(w->out, "&lt;"); break;
+        case '>': vs_outfile_printf(w->out, "&gt;"); break;
         default:
             /* XML 1.0 allows no control characters. */
             vs_outfile_write(w->out, (uint8_t)*p < 0x20 ? " " : p, 1);
@@ -55,18 +50,13 @@ static int32_t period(vs_hatch hatch)
 {
     switch (hatch) {
     case VS_HATCH_DIAGONAL:
-    case VS_HATCH_CROSS:
-        return 8;
-    case VS_HATCH_SPARSE:
-        return 12;
-    case VS_HATCH_DOTS4:
-        return 4;
+    case VS_HATCH_CROSS: return 8;
+    case VS_HATCH_SPARSE: return 12;
+    case VS_HATCH_DOTS4: return 4;
     case VS_HATCH_DOTS6:
-    case VS_HATCH_VERTICAL:
-        return 6;
+    case VS_HATCH_VERTICAL: return 6;
     case VS_HATCH_NONE:
-    case VS_HATCH_COUNT:
-        break;
+    case VS_HATCH_COUNT: break;
     }
     return 1;
 }
@@ -75,13 +65,16 @@ static int32_t period(vs_hatch hatch)
 static void put_pattern(const writer *w, uint32_t id, vs_hatch hatch, vs_color ink)
 {
     const int32_t side = period(hatch);
-    vs_outfile_printf(w->out, "<pattern id=\"p%" PRIu32 "\" width=\"%d\" height=\"%d\" patternUnits=\"userSpaceOnUse\"><path d=\"",
-                      id, side * w->scale, side * w->scale);
+    vs_outfile_printf(
+        w->out,
+        "<pattern id=\"p%" PRIu32
+        "\" width=\"%d\" height=\"%d\" patternUnits=\"userSpaceOnUse\"><path d=\"",
+        id, side * w->scale, side * w->scale);
     for (int32_t y = 0; y < side; y++) {
         for (int32_t x = 0; x < side; x++) {
             if (vs_hatch_covers(hatch, x, y, 1)) {
-                vs_outfile_printf(w->out, "M%d %dh%dv%dh-%dz", x * w->scale, y * w->scale, w->scale,
-                                  w->scale, w->scale);
+                vs_outfile_printf(w->out, "M%d %dh%dv%dh-%dz", x * w->scale, y * w->scale,
+                                  w->scale, w->scale, w->scale);
             }
         }
     }
@@ -109,7 +102,8 @@ static uint32_t pattern_id(writer *w, vs_hatch hatch, vs_color ink)
 
 static void put_box(const writer *w, vs_rect r)
 {
-    vs_outfile_printf(w->out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"", r.x, r.y, r.w, r.h);
+    vs_outfile_printf(w->out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"", r.x, r.y,
+                      r.w, r.h);
 }
 
 static void put_rect(writer *w, const vs_draw_item *item)
@@ -131,11 +125,13 @@ static void put_rect(writer *w, const vs_draw_item *item)
 /* Half a pixel in: a raster's line runs through pixel centres. */
 static void put_line(const writer *w, const vs_draw_item *item)
 {
-    vs_outfile_printf(w->out, "<polyline fill=\"none\" stroke-width=\"%d\"", item->u.line.width_px);
+    vs_outfile_printf(w->out, "<polyline fill=\"none\" stroke-width=\"%d\"",
+                      item->u.line.width_px);
     put_color(w, "stroke", item->fill.color);
     vs_outfile_printf(w->out, " points=\"");
     for (uint32_t i = 0; i < item->u.line.count; i++) {
-        vs_outfile_printf(w->out, "%d.5,%d.5 ", item->u.line.points[i].x, item->u.line.points[i].y);
+        vs_outfile_printf(w->out, "%d.5,%d.5 ", item->u.line.points[i].x,
+                          item->u.line.points[i].y);
     }
     vs_outfile_printf(w->out, "\"/>\n");
 }
@@ -143,8 +139,9 @@ static void put_line(const writer *w, const vs_draw_item *item)
 static void put_text(const writer *w, const vs_draw_item *item)
 {
     static const char *const anchors[] = {"start", "middle", "end"};
-    vs_outfile_printf(w->out, "<text x=\"%d\" y=\"%d\" font-size=\"%d\" text-anchor=\"%s\"%s", item->rect.x,
-                      item->rect.y, item->u.text.size_px, anchors[item->u.text.align],
+    vs_outfile_printf(w->out, "<text x=\"%d\" y=\"%d\" font-size=\"%d\" text-anchor=\"%s\"%s",
+                      item->rect.x, item->rect.y, item->u.text.size_px,
+                      anchors[item->u.text.align],
                       item->u.text.is_bold ? " font-weight=\"bold\"" : "");
     put_color(w, "fill", item->fill.color);
     vs_outfile_printf(w->out, ">");
@@ -159,7 +156,8 @@ static void put_clip(writer *w, vs_rect r)
     }
     vs_outfile_printf(w->out, "<clipPath id=\"c%" PRIu32 "\">", w->clip_count);
     put_box(w, r);
-    vs_outfile_printf(w->out, "/></clipPath><g clip-path=\"url(#c%" PRIu32 ")\">\n", w->clip_count);
+    vs_outfile_printf(w->out, "/></clipPath><g clip-path=\"url(#c%" PRIu32 ")\">\n",
+                      w->clip_count);
     w->clip_count++;
     w->has_group = true;
 }
@@ -167,18 +165,10 @@ static void put_clip(writer *w, vs_rect r)
 static void put_item(writer *w, const vs_draw_item *item)
 {
     switch (item->kind) {
-    case VS_DRAW_RECT:
-        put_rect(w, item);
-        break;
-    case VS_DRAW_LINE:
-        put_line(w, item);
-        break;
-    case VS_DRAW_TEXT:
-        put_text(w, item);
-        break;
-    case VS_DRAW_CLIP:
-        put_clip(w, item->rect);
-        break;
+    case VS_DRAW_RECT: put_rect(w, item); break;
+    case VS_DRAW_LINE: put_line(w, item); break;
+    case VS_DRAW_TEXT: put_text(w, item); break;
+    case VS_DRAW_CLIP: put_clip(w, item->rect); break;
     }
 }
 
@@ -189,11 +179,12 @@ bool vs_svg_write(const char *path, const vs_draw_list *list, vs_err *err)
         return false;
     }
     writer w = {.out = out, .scale = list->hatch_scale};
-    vs_outfile_printf(out,
-                      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-                      "viewBox=\"0 0 %d %d\" shape-rendering=\"crispEdges\" "
-                      "font-family=\"DejaVu Sans, Verdana, sans-serif\" xml:space=\"preserve\">\n",
-                      list->width, list->height, list->width, list->height);
+    vs_outfile_printf(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+        "viewBox=\"0 0 %d %d\" shape-rendering=\"crispEdges\" "
+        "font-family=\"DejaVu Sans, Verdana, sans-serif\" xml:space=\"preserve\">\n",
+        list->width, list->height, list->width, list->height);
     for (uint32_t i = 0; i < list->count; i++) {
         put_item(&w, &list->items[i]);
     }

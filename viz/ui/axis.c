@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_S UINT64_C(1000000000)
-#define NS_MIN (60 * NS_S)
+#define NS_S    UINT64_C(1000000000)
+#define NS_MIN  (60 * NS_S)
 #define NS_HOUR (60 * NS_MIN)
 
 typedef struct {
@@ -40,7 +40,8 @@ static uint64_t time_step(uint64_t least)
 }
 
 /* value counted in unit with as many decimals as the step needs (at most nine). */
-static void decimal_label(char *out, const char *sign, uint64_t value, uint64_t step, time_unit unit)
+static void decimal_label(char *out, const char *sign, uint64_t value, uint64_t step,
+                          time_unit unit)
 {
     char fraction[12] = "";
     size_t used = 0;
@@ -51,7 +52,8 @@ static void decimal_label(char *out, const char *sign, uint64_t value, uint64_t 
     }
     fraction[0] = used > 0 ? '.' : '\0';
     fraction[used + 1] = '\0';
-    (void)snprintf(out, VS_TEXT_BYTES, "%s%" PRIu64 "%s %s", sign, value / unit.ns, fraction, unit.name);
+    (void)snprintf(out, VS_TEXT_BYTES, "%s%" PRIu64 "%s %s", sign, value / unit.ns, fraction,
+                   unit.name);
 }
 
 static time_unit unit_for(uint64_t value)
@@ -125,11 +127,13 @@ void vs_axis_bytes(vs_axis *axis, vs_bytes max, int32_t height_px, int32_t gap_p
     }
     axis->unit = names[power];
     uint64_t least = 1;
-    if (height_px <= 0 || !vs_muldiv_ceil_u64(max, (uint64_t)gap_px, (uint64_t)height_px, &least)) {
+    if (height_px <= 0 ||
+        !vs_muldiv_ceil_u64(max, (uint64_t)gap_px, (uint64_t)height_px, &least)) {
         return;
     }
     const uint64_t unit = UINT64_C(1) << (10 * power);
-    axis->step = power > 0 ? unit / 4 : 1; /* a quarter of a unit is still a round number: 0.25, 0.5 */
+    axis->step =
+        power > 0 ? unit / 4 : 1; /* a quarter of a unit is still a round number: 0.25, 0.5 */
     while (axis->step < least && axis->step < UINT64_MAX / 2) {
         axis->step *= 2;
     }

@@ -1,12 +1,13 @@
-/* Heights are given out from both ends: fixed ones first (header, axis, lanes), then what is left is
- * shared by VRAM and RAM, two to one. Panes that would be too small to read are left out. */
+/* Heights are given out from both ends: fixed ones first (header, axis, lanes), then what is
+ * left is shared by VRAM and RAM, two to one. Panes that would be too small to read are left
+ * out. */
 #include "viz/ui/layout.h"
 
 #include "viz/ui/pen.h"
 
 enum {
     MARGIN = 12,
-    GUTTER = 74,
+    GUTTER = 86,
     SHARE = 54,
     SIDE_WIDE = 300,
     SIDE_NARROW = 214,
@@ -21,7 +22,8 @@ enum {
     LANE_MIN = 8,
     GAP = 8,
     STACK_MIN = 90,
-    HOST_MIN = 64
+    HOST_MIN = 64,
+    HOST_ROW_MIN = 480 /* a row lower than this shows VRAM only */
 };
 
 typedef struct {
@@ -64,13 +66,14 @@ static void panes(const maker *m, vs_row_layout *row, uint32_t index, int32_t y,
 {
     const int32_t x = m->out->plot_x;
     const int32_t w = m->out->plot_w;
+    const bool is_low = bottom - y < px(m, HOST_ROW_MIN);
     int32_t room = bottom - y - px(m, TITLE) - px(m, AXIS);
     const uint32_t lanes = m->desc->lane_count[index];
     row->lane_height = lane_height(m, room * 3 / 10, lanes);
     const int32_t lanes_h = row->lane_height * (int32_t)lanes;
     room -= lanes_h > 0 ? lanes_h + px(m, GAP) : 0;
     int32_t host_h = (room - px(m, TITLE) - px(m, GAP)) / 3;
-    if (!m->desc->has_host[index] || host_h < px(m, HOST_MIN)) {
+    if (!m->desc->has_host[index] || is_low || host_h < px(m, HOST_MIN)) {
         host_h = 0;
     }
     room -= host_h > 0 ? host_h + px(m, TITLE) + px(m, GAP) : 0;
@@ -86,7 +89,6 @@ static void panes(const maker *m, vs_row_layout *row, uint32_t index, int32_t y,
         row->host_title = vs_rect_of(0, y, x + w, px(m, TITLE));
         y += px(m, TITLE);
         row->host = vs_rect_of(x, y, w, host_h);
-        y += host_h + px(m, GAP);
     }
     row->lanes = vs_rect_of(x, bottom - lanes_h, w, lanes_h);
 }
@@ -99,20 +101,20 @@ void vs_layout_of(vs_layout *layout, const vs_layout_desc *desc)
     columns(&m);
     const int32_t footer = px(&m, FOOTER);
     layout->footer = vs_rect_of(0, desc->height - footer, desc->width, footer);
-    int32_t top = 0;
-    if (desc->has_overview) {
-        layout->overview = vs_rect_of(layout->plot_x, px(&m, GAP), layout->plot_w, px(&m, OVERVIEW));
-        top = px(&m, GAP) + px(&m, OVERVIEW);
-    }
     const int32_t rows = (int32_t)desc->row_count;
-    const int32_t room = desc->height - footer - top;
     const int32_t header = px(&m, rows > 1 ? HEADER_ROW : HEADER);
+    int32_t strip = 0; /* the overview's, under the first header */
+    if (desc->has_overview) {
+        layout->overview = vs_rect_of(layout->plot_x, header, layout->plot_w, px(&m, OVERVIEW));
+        strip = px(&m, OVERVIEW) + px(&m, GAP);
+    }
+    const int32_t room = desc->height - footer - strip;
     for (int32_t i = 0; i < rows; i++) {
         vs_row_layout *row = &layout->rows[i];
-        const int32_t y = top + room * i / rows;
-        const int32_t bottom = top + room * (i + 1) / rows - px(&m, 4);
+        const int32_t y = room * i / rows + (i > 0 ? strip : 0);
+        const int32_t bottom = strip + room * (i + 1) / rows - px(&m, 4);
         row->header = vs_rect_of(0, y, desc->width, header);
-        panes(&m, row, (uint32_t)i, y + header, bottom);
+        panes(&m, row, (uint32_t)i, y + header + (i == 0 ? strip : 0), bottom);
         const int32_t side_x = layout->plot_x + layout->plot_w + layout->share_w;
         row->side = vs_rect_of(side_x, y + header, desc->width - side_x - px(&m, MARGIN),
                                bottom - y - header);

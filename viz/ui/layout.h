@@ -1,15 +1,16 @@
 /* viz/ui/layout.h - where everything stands.
  *
- * A picture is a stack of rows, one per run, sharing one time axis: every pane of every row has the same
- * left and right edge, so a moment is one vertical line. Beside the panes of a row stands its legend.
+ * A picture is a stack of rows, one per run, sharing one time axis: every pane of every row has
+ * the same left and right edge, so a moment is one vertical line. Beside the panes of a row
+ * stands its legend.
  *
- *   +-- header: verdict, title ---------------------------------------------+
- *   | overview (window only)                                                |
- *   | gutter | VRAM plot                         | share  | legend          |
- *   |        | time labels                       |        |                 |
- *   |        | RAM plot                          |        | card            |
- *   |        | lanes                             | 91 %   |                 |
- *   +-- footer -------------------------------------------------------------+ */
+ *   +-- header: verdict, title --------------------------------------------+
+ *   |        | overview (when asked for)         |        |                |
+ *   | gutter | VRAM plot                         | share  | legend         |
+ *   |        | time labels                       |        |                |
+ *   |        | RAM plot                          |        | card           |
+ *   |        | lanes                             | 91 %   |                |
+ *   +-- footer ------------------------------------------------------------+ */
 #ifndef VS_VIZ_UI_LAYOUT_H
 #define VS_VIZ_UI_LAYOUT_H
 

@@ -46,8 +46,8 @@ int32_t vs_pen_label(const vs_pen *pen, vs_rect box, const vs_text_style *style,
     return vs_text_width(&pen->metrics, style, fitted);
 }
 
-int32_t vs_pen_printf(const vs_pen *pen, vs_rect box, const vs_text_style *style, const char *format,
-                      ...)
+int32_t vs_pen_printf(const vs_pen *pen, vs_rect box, const vs_text_style *style,
+                      const char *format, ...)
 {
     char text[256];
     va_list args;

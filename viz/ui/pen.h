@@ -1,4 +1,5 @@
-/* viz/ui/pen.h - what a view draws with: the list, the colours, the measure of text and the scale. */
+/* viz/ui/pen.h - what a view draws with: the list, the colours, the measure of text and the
+ * scale. */
 #ifndef VS_VIZ_UI_PEN_H
 #define VS_VIZ_UI_PEN_H
 
@@ -22,14 +23,14 @@ vs_text_style vs_pen_style(const vs_pen *pen, int32_t logical_size, vs_color col
 vs_text_style vs_pen_bold(const vs_pen *pen, int32_t logical_size, vs_color color);
 vs_text_style vs_aligned(vs_text_style style, vs_align align);
 
-/* Text inside box: aligned as style says, centred vertically, shortened from the middle to the box's
- * width. Returns the drawn width in pixels. */
+/* Text inside box: aligned as style says, centred vertically, shortened from the middle to the
+ * box's width. Returns the drawn width in pixels. */
 int32_t vs_pen_label(const vs_pen *pen, vs_rect box, const vs_text_style *style, vs_str text);
 /* The same from a format; at most 255 bytes. */
-int32_t vs_pen_printf(const vs_pen *pen, vs_rect box, const vs_text_style *style, const char *format,
-                      ...) VS_PRINTF(4, 5);
-/* Text on a plate of its own, for labels that lie on a chart. (x, y): the plate's corner named by
- * style.align (right: top right). Returns the plate. */
+int32_t vs_pen_printf(const vs_pen *pen, vs_rect box, const vs_text_style *style,
+                      const char *format, ...) VS_PRINTF(4, 5);
+/* Text on a plate of its own, for labels that lie on a chart. (x, y): the plate's corner named
+ * by style.align (right: top right). Returns the plate. */
 vs_rect vs_pen_plate(const vs_pen *pen, vs_point at, const vs_text_style *style, vs_color plate,
                      vs_str text);
 /* A category's swatch: its fill, hatch and outline. */

@@ -1,50 +1,61 @@
-/* The tables of VIEWER-design section 6. Fills, text colours and hatches are the design's; seams are the fill
- * mixed with 35 % black. */
+/* The tables of VIEWER-design section 6. Fills, text colours and hatches are the design's;
+ * seams are the fill mixed with 35 % black. */
 #include "viz/ui/style.h"
 
-#define BLACK VS_RGB(0x101418)
-#define WHITE VS_RGB(0xFFFFFF)
+#define BLACK           VS_RGB(0x101418)
+#define WHITE           VS_RGB(0xFFFFFF)
 #define INK(alpha, hex) (((uint32_t)(alpha) << 24) | UINT32_C(hex))
 
 /* One colour channel of a seam: 65 % of the fill's. */
 #define SEAM_CHANNEL(hex, shift) (((((hex) >> (shift)) & 255u) * 65u / 100u) << (shift))
-#define SEAM(hex) (UINT32_C(0xFF000000) | SEAM_CHANNEL(hex, 0) | SEAM_CHANNEL(hex, 8) | SEAM_CHANNEL(hex, 16))
-#define PLAIN(hex, text_color) {{VS_RGB(hex), VS_CLEAR, VS_HATCH_NONE}, text_color, VS_CLEAR, SEAM(hex)}
-#define HATCHED(hex, hatch, ink, text_color) {{VS_RGB(hex), ink, hatch}, text_color, VS_CLEAR, SEAM(hex)}
-#define OUTLINED(hex, line) {{VS_RGB(hex), VS_CLEAR, VS_HATCH_NONE}, BLACK, VS_RGB(line), VS_RGB(line)}
+#define SEAM(hex)                                                                              \
+    (UINT32_C(0xFF000000) | SEAM_CHANNEL(hex, 0) | SEAM_CHANNEL(hex, 8) | SEAM_CHANNEL(hex, 16))
+#define PLAIN(hex, text_color)                                                                 \
+    {                                                                                          \
+        {VS_RGB(hex), VS_CLEAR, VS_HATCH_NONE}, text_color, VS_CLEAR, SEAM(hex)                \
+    }
+#define HATCHED(hex, hatch, ink, text_color)                                                   \
+    {                                                                                          \
+        {VS_RGB(hex), ink, hatch}, text_color, VS_CLEAR, SEAM(hex)                             \
+    }
+#define OUTLINED(hex, line)                                                                    \
+    {                                                                                          \
+        {VS_RGB(hex), VS_CLEAR, VS_HATCH_NONE}, BLACK, VS_RGB(line), VS_RGB(line)              \
+    }
 
 /* Categories that look the same in every theme. */
-#define SHARED_CATEGORIES                                                                  \
-    [VS_CAT_CONTEXT] = PLAIN(0x777E87, BLACK),                                             \
-    [VS_CAT_OTHER] = HATCHED(0x777E87, VS_HATCH_VERTICAL, INK(110, 0x000000), BLACK),      \
-    [VS_CAT_W_FP32] = PLAIN(0x223FA4, WHITE), [VS_CAT_W_16] = PLAIN(0x166BE9, WHITE),      \
-    [VS_CAT_Q_INT8] = PLAIN(0x157958, WHITE), [VS_CAT_Q_4BIT] = PLAIN(0x43B18C, BLACK),    \
-    [VS_CAT_KV] = PLAIN(0xCB81C5, BLACK),                                                  \
-    [VS_CAT_STAGING] = HATCHED(0xE6710A, VS_HATCH_DIAGONAL, INK(80, 0x000000), BLACK),     \
-    [VS_CAT_SLACK] = HATCHED(0x7B3A27, VS_HATCH_CROSS, INK(90, 0x000000), WHITE),          \
+#define SHARED_CATEGORIES                                                                      \
+    [VS_CAT_CONTEXT] = PLAIN(0x777E87, BLACK),                                                 \
+    [VS_CAT_OTHER] = HATCHED(0x777E87, VS_HATCH_VERTICAL, INK(110, 0x000000), BLACK),          \
+    [VS_CAT_W_FP32] = PLAIN(0x223FA4, WHITE), [VS_CAT_W_16] = PLAIN(0x166BE9, WHITE),          \
+    [VS_CAT_Q_INT8] = PLAIN(0x157958, WHITE), [VS_CAT_Q_4BIT] = PLAIN(0x43B18C, BLACK),        \
+    [VS_CAT_KV] = PLAIN(0xCB81C5, BLACK),                                                      \
+    [VS_CAT_STAGING] = HATCHED(0xE6710A, VS_HATCH_DIAGONAL, INK(80, 0x000000), BLACK),         \
+    [VS_CAT_SLACK] = HATCHED(0x7B3A27, VS_HATCH_CROSS, INK(90, 0x000000), WHITE),              \
     [VS_CAT_PINNED] = PLAIN(0xA98DCE, BLACK), [VS_CAT_HOSTHEAP] = PLAIN(0xB3762D, BLACK)
 
-#define DARK_CATEGORIES                                                                    \
-    SHARED_CATEGORIES, [VS_CAT_W_FP8] = PLAIN(0xA6DDFC, BLACK),                            \
-                       [VS_CAT_ACT] = PLAIN(0xF2EA39, BLACK),                              \
-                       [VS_CAT_RESFREE] = {{VS_RGB(0x3A3F46), VS_RGB(0x9AA5B1), VS_HATCH_DOTS4}, \
-                                           WHITE,                                          \
-                                           VS_RGB(0x6B7480),                               \
-                                           VS_RGB(0x6B7480)},                              \
-                       [VS_CAT_PAGECACHE] =                                                \
-                           HATCHED(0xE5DAA4, VS_HATCH_DOTS6, INK(130, 0x000000), BLACK)
+#define DARK_CATEGORIES                                                                        \
+    SHARED_CATEGORIES,                                                                         \
+        [VS_CAT_W_FP8] = PLAIN(0xA6DDFC, BLACK), [VS_CAT_ACT] = PLAIN(0xF2EA39, BLACK),        \
+        [VS_CAT_RESFREE] = {{VS_RGB(0x3A3F46), VS_RGB(0x9AA5B1), VS_HATCH_DOTS4},              \
+                            WHITE,                                                             \
+                            VS_RGB(0x6B7480),                                                  \
+                            VS_RGB(0x6B7480)},                                                 \
+        [VS_CAT_PAGECACHE] = HATCHED(0xE5DAA4, VS_HATCH_DOTS6, INK(130, 0x000000), BLACK)
 
-#define LIGHT_CATEGORIES                                                                   \
-    SHARED_CATEGORIES, [VS_CAT_W_FP8] = OUTLINED(0xA6DDFC, 0x5A6572),                      \
-                       [VS_CAT_ACT] = OUTLINED(0xF2EA39, 0x5A6572),                        \
-                       [VS_CAT_RESFREE] = {{VS_RGB(0xEAEBEC), VS_RGB(0x5A6572), VS_HATCH_DOTS4}, \
-                                           BLACK,                                          \
-                                           VS_RGB(0x5A6572),                               \
-                                           VS_RGB(0x5A6572)},                              \
-                       [VS_CAT_PAGECACHE] = {{VS_RGB(0xE5DAA4), INK(130, 0x000000), VS_HATCH_DOTS6}, \
-                                             BLACK,                                        \
-                                             VS_RGB(0x5A6572),                             \
-                                             VS_RGB(0x5A6572)}
+#define LIGHT_CATEGORIES                                                                       \
+    SHARED_CATEGORIES, [VS_CAT_W_FP8] = OUTLINED(0xA6DDFC, 0x5A6572),                          \
+                       [VS_CAT_ACT] = OUTLINED(0xF2EA39, 0x5A6572),                            \
+                       [VS_CAT_RESFREE] = {{VS_RGB(0xEAEBEC), VS_RGB(0x5A6572),                \
+                                            VS_HATCH_DOTS4},                                   \
+                                           BLACK,                                              \
+                                           VS_RGB(0x5A6572),                                   \
+                                           VS_RGB(0x5A6572)},                                  \
+                       [VS_CAT_PAGECACHE] = {                                                  \
+                           {VS_RGB(0xE5DAA4), INK(130, 0x000000), VS_HATCH_DOTS6},             \
+                           BLACK,                                                              \
+                           VS_RGB(0x5A6572),                                                   \
+                           VS_RGB(0x5A6572)}
 
 static const vs_style styles[VS_THEME_COUNT] = {
     [VS_THEME_DARK] = {.window = VS_RGB(0x12161C),
@@ -103,9 +114,9 @@ static const vs_style styles[VS_THEME_COUNT] = {
 static const char *const theme_names[VS_THEME_COUNT] = {"dark", "light", "contrast"};
 
 const vs_category vs_stack_order[VS_CAT_COUNT] = {
-    VS_CAT_OTHER,   VS_CAT_CONTEXT, VS_CAT_W_FP32,  VS_CAT_W_16,      VS_CAT_W_FP8,
-    VS_CAT_Q_INT8,  VS_CAT_Q_4BIT,  VS_CAT_KV,      VS_CAT_ACT,       VS_CAT_STAGING,
-    VS_CAT_SLACK,   VS_CAT_RESFREE, VS_CAT_PINNED,  VS_CAT_HOSTHEAP,  VS_CAT_PAGECACHE,
+    VS_CAT_OTHER,  VS_CAT_CONTEXT, VS_CAT_W_FP32, VS_CAT_W_16,     VS_CAT_W_FP8,
+    VS_CAT_Q_INT8, VS_CAT_Q_4BIT,  VS_CAT_KV,     VS_CAT_ACT,      VS_CAT_STAGING,
+    VS_CAT_SLACK,  VS_CAT_RESFREE, VS_CAT_PINNED, VS_CAT_HOSTHEAP, VS_CAT_PAGECACHE,
 };
 
 const char *vs_theme_name(vs_theme theme)

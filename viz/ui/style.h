@@ -1,8 +1,8 @@
 /* viz/ui/style.h - every colour of the viewer, by theme.
  *
- * Category colours: VIEWER-design section 6, chosen so that any two that can meet in one pane differ by
- * at least 12 in CIEDE2000, also for people who lack one kind of cone; tests/viz/test_style.c recomputes that.
- * Constant tables; nothing to own. */
+ * Category colours: VIEWER-design section 6, chosen so that any two that can meet in one pane
+ * differ by at least 12 in CIEDE2000, also for people who lack one kind of cone;
+ * tests/viz/test_style.c recomputes that. Constant tables; nothing to own. */
 #ifndef VS_VIZ_UI_STYLE_H
 #define VS_VIZ_UI_STYLE_H
 

@@ -29,13 +29,13 @@ static vs_str shortened(char *buf, vs_str text, size_t keep)
     size_t head = back_to_boundary(text, (keep + 1) / 2);
     size_t tail = on_to_boundary(text, text.len - keep / 2);
     memcpy(buf, text.ptr, head);
-    memcpy(buf + head, "...", 3);
+    memset(buf + head, '.', 3);
     memcpy(buf + head + 3, text.ptr + tail, text.len - tail);
     return (vs_str){buf, head + 3 + (text.len - tail)};
 }
 
-vs_str vs_text_fit(vs_arena *arena, const vs_metrics *metrics, const vs_text_style *style, vs_str text,
-                   int32_t max_px)
+vs_str vs_text_fit(vs_arena *arena, const vs_metrics *metrics, const vs_text_style *style,
+                   vs_str text, int32_t max_px)
 {
     if (text.len == 0 || vs_text_width(metrics, style, text) <= max_px) {
         return text;
@@ -57,8 +57,8 @@ vs_str vs_text_fit(vs_arena *arena, const vs_metrics *metrics, const vs_text_sty
     return low <= 2 ? (vs_str){"", 0} : shortened(buf, text, low - 1);
 }
 
-bool vs_text_wrap(const vs_metrics *metrics, const vs_text_style *style, int32_t max_px, vs_str *rest,
-                  vs_str *out_line)
+bool vs_text_wrap(const vs_metrics *metrics, const vs_text_style *style, int32_t max_px,
+                  vs_str *rest, vs_str *out_line)
 {
     while (rest->len > 0 && rest->ptr[0] == ' ') {
         rest->ptr++;

@@ -1,7 +1,8 @@
 #include "viz/view/camera.h"
 
-#define INSTANT_SPAN UINT64_C(1000000) /* what is shown of a run that lasts no time at all: 1 ms */
-#define TIME_MAX (UINT64_MAX / 8)      /* keeps every sum below in range; 73 years */
+#define INSTANT_SPAN                                                                           \
+    UINT64_C(1000000)             /* what is shown of a run that lasts no time at all: 1 ms */
+#define TIME_MAX (UINT64_MAX / 8) /* keeps every sum below in range; 73 years */
 
 static uint64_t scaled(uint64_t a, uint64_t b, uint64_t c)
 {
@@ -56,9 +57,12 @@ void vs_camera_range(vs_camera *camera, vs_ns t0, vs_ns t1)
 void vs_camera_zoom(vs_camera *camera, int32_t x, double factor)
 {
     const vs_ns old = camera->span;
-    const vs_ns at = camera->t0 + scaled(old, (uint64_t)(x > 0 ? x : 0), (uint64_t)camera->width);
+    const vs_ns at =
+        camera->t0 + scaled(old, (uint64_t)(x > 0 ? x : 0), (uint64_t)camera->width);
     const double wanted = (double)old / factor;
-    camera->span = wanted < 1 ? 1 : wanted > (double)TIME_MAX ? TIME_MAX : (vs_ns)(wanted + 0.5);
+    camera->span = wanted < 1                  ? 1
+                   : wanted > (double)TIME_MAX ? TIME_MAX
+                                               : (vs_ns)(wanted + 0.5);
     camera->is_fitted = false;
     vs_camera limited = *camera;
     limit(&limited); /* the span's limits come before the anchor, or the anchor would slip */
@@ -93,7 +97,8 @@ void vs_camera_reveal(vs_camera *camera, vs_ns t)
 
 vs_ns vs_camera_time(const vs_camera *camera, int32_t x)
 {
-    return camera->t0 + scaled(camera->span, (uint64_t)(x > 0 ? x : 0), (uint64_t)camera->width);
+    return camera->t0 +
+           scaled(camera->span, (uint64_t)(x > 0 ? x : 0), (uint64_t)camera->width);
 }
 
 int32_t vs_camera_column(const vs_camera *camera, vs_ns t)

@@ -1,7 +1,7 @@
 /* viz/view/camera.h - which span of time is on the screen.
  *
- * Integers throughout: column i of w covers [t0 + span*i/w, t0 + span*(i+1)/w), as vs_track_columns
- * has it, so what is drawn and what is asked cannot differ. */
+ * Integers throughout: column i of w covers [t0 + span*i/w, t0 + span*(i+1)/w), as
+ * vs_track_columns has it, so what is drawn and what is asked cannot differ. */
 #ifndef VS_VIZ_VIEW_CAMERA_H
 #define VS_VIZ_VIEW_CAMERA_H
 
@@ -20,8 +20,8 @@ void vs_camera_fit(vs_camera *camera, vs_ns end_ns, int32_t width);
 /* Another width: the same moments stay on the screen. */
 void vs_camera_resize(vs_camera *camera, int32_t width);
 void vs_camera_range(vs_camera *camera, vs_ns t0, vs_ns t1);
-/* factor > 1 zooms in; the moment at column x stays there. Limits: a column is at least 1 ns; the run
- * fills at least a third of the width. */
+/* factor > 1 zooms in; the moment at column x stays there. Limits: a column is at least 1 ns;
+ * the run fills at least a third of the width. */
 void vs_camera_zoom(vs_camera *camera, int32_t x, double factor);
 /* Moves the view by columns (> 0: later). It stops before the run leaves the window. */
 void vs_camera_pan(vs_camera *camera, int64_t columns);

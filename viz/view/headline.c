@@ -32,7 +32,8 @@ static bool is_word(const vs_source *source, const char *verdict)
     return strcmp(vs_source_verdict(source), verdict) == 0;
 }
 
-/* "FITS - peak ..." and "Out of memory at ..." without the verdict the badge has said already. */
+/* "FITS - peak ..." and "Out of memory at ..." without the verdict the badge has said
+ * already. */
 static const char *without_badge(const char *sentence, const char *badge)
 {
     const size_t length = strlen(badge);
@@ -70,11 +71,12 @@ static void peak_text(const vs_memory *memory, char *buf)
         (void)snprintf(buf, VS_HEADLINE_BYTES, "peak %s", peak);
     } else if (memory->peak.used_bytes > memory->capacity_bytes) {
         vs_format_size(memory->peak.used_bytes - memory->capacity_bytes, room);
-        (void)snprintf(buf, VS_HEADLINE_BYTES, "peak %s, %s more than the card's %s", peak, room,
-                       capacity);
+        (void)snprintf(buf, VS_HEADLINE_BYTES, "peak %s, %s more than the card's %s", peak,
+                       room, capacity);
     } else {
         vs_format_size(memory->capacity_bytes - memory->peak.used_bytes, room);
-        (void)snprintf(buf, VS_HEADLINE_BYTES, "peak %s of %s, %s to spare", peak, capacity, room);
+        (void)snprintf(buf, VS_HEADLINE_BYTES, "peak %s of %s, %s to spare", peak, capacity,
+                       room);
     }
 }
 
@@ -84,7 +86,8 @@ const char *vs_headline_text(const vs_source *source, char buf[VS_HEADLINE_BYTES
     buf[0] = '\0';
     /* For a run that fits our own line says the same and how much is left. */
     if (own[0] != '\0' && !(is_word(source, "fits") && source->gpu.exists)) {
-        (void)snprintf(buf, VS_HEADLINE_BYTES, "%s", without_badge(own, vs_headline_badge(source)));
+        (void)snprintf(buf, VS_HEADLINE_BYTES, "%s",
+                       without_badge(own, vs_headline_badge(source)));
     } else if (is_word(source, "empty")) {
         (void)snprintf(buf, VS_HEADLINE_BYTES, "nothing was recorded on this tape");
     } else if (source->oom_event != VS_NO_EVENT) {
@@ -97,7 +100,8 @@ const char *vs_headline_text(const vs_source *source, char buf[VS_HEADLINE_BYTES
     return buf;
 }
 
-const char *vs_headline_title(const vs_source *source, const char *title, char buf[VS_HEADLINE_BYTES])
+const char *vs_headline_title(const vs_source *source, const char *title,
+                              char buf[VS_HEADLINE_BYTES])
 {
     const char *first = title != NULL ? title : vs_source_meta(source, "title");
     const char *second = vs_source_meta(source, "subtitle");
@@ -115,20 +119,24 @@ const char *vs_headline_title(const vs_source *source, const char *title, char b
     return buf;
 }
 
-void vs_headline_draw(const vs_source *source, const vs_pen *pen, vs_rect box, const char *title)
+void vs_headline_draw(const vs_source *source, const vs_pen *pen, vs_rect box,
+                      const char *title)
 {
     char buf[VS_HEADLINE_BYTES];
     const vs_style *style = pen->style;
     const bool is_good = is_word(source, "fits");
     const bool is_empty = is_word(source, "empty");
     const vs_color plate = is_good ? style->ok : is_empty ? style->dim : style->oom;
-    const vs_color on_plate = is_good ? style->ok_text : is_empty ? style->window : style->oom_text;
+    const vs_color on_plate = is_good    ? style->ok_text
+                              : is_empty ? style->window
+                                         : style->oom_text;
     const int32_t margin = vs_pen_px(pen, 14);
     const int32_t top = box.y + vs_pen_px(pen, 9);
     const int32_t line = vs_pen_px(pen, 24);
     const vs_text_style bold = vs_pen_bold(pen, 15, on_plate);
     const int32_t badge_w =
-        vs_text_width(&pen->metrics, &bold, vs_str_of(vs_headline_badge(source))) + 2 * vs_pen_px(pen, 9);
+        vs_text_width(&pen->metrics, &bold, vs_str_of(vs_headline_badge(source))) +
+        2 * vs_pen_px(pen, 9);
     const vs_text_style badge = vs_aligned(bold, VS_ALIGN_CENTER);
     const vs_rect badge_box = vs_rect_of(margin, top, badge_w, line);
     vs_draw_rect(pen->list, badge_box, plate);
@@ -139,6 +147,8 @@ void vs_headline_draw(const vs_source *source, const vs_pen *pen, vs_rect box, c
     vs_pen_label(pen, vs_rect_of(x, top, box.x + box.w - x - margin, line), &text,
                  vs_str_of(vs_headline_text(source, buf)));
     const vs_text_style dim = vs_pen_style(pen, 13, style->dim);
-    vs_pen_label(pen, vs_rect_of(margin, top + line + vs_pen_px(pen, 2), box.w - 2 * margin, vs_pen_px(pen, 18)),
+    vs_pen_label(pen,
+                 vs_rect_of(margin, top + line + vs_pen_px(pen, 2), box.w - 2 * margin,
+                            vs_pen_px(pen, 18)),
                  &dim, vs_str_of(vs_headline_title(source, title, buf)));
 }

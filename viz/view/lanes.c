@@ -1,7 +1,7 @@
 #include "viz/view/lanes.h"
 
-#define BOX_MIN_PX 3
-#define LABEL_MIN_PX 48 /* logical */
+#define BOX_MIN_PX   3
+#define LABEL_MIN_PX 96 /* logical */
 
 /* A lane being cut into pieces, column by column. */
 typedef struct {
@@ -55,7 +55,8 @@ static int32_t cut_one(const cutter *c, uint64_t i, int32_t x)
     if (piece.w < BOX_MIN_PX) {
         piece.w = 1;
         piece.is_box = false;
-        piece.busy_permille = busy_permille(c, vs_camera_time(c->camera, x), vs_camera_time(c->camera, x + 1));
+        piece.busy_permille =
+            busy_permille(c, vs_camera_time(c->camera, x), vs_camera_time(c->camera, x + 1));
     }
     add_piece(c, piece);
     return x + piece.w;
@@ -101,14 +102,16 @@ bool vs_lanes_prepare(vs_lanes *lanes, vs_arena *arena, const vs_source *source,
     return true;
 }
 
-/* ---- drawing --------------------------------------------------------------------------------- */
+/* ---- drawing ----------------------------------------------------------------------------- */
 
-static void draw_piece(const vs_pen *pen, const vs_timeline *tl, const vs_lane_piece *piece, vs_rect row)
+static void draw_piece(const vs_pen *pen, const vs_timeline *tl, const vs_lane_piece *piece,
+                       vs_rect row)
 {
     const vs_category_style *style = &pen->style->categories[piece->category];
     const int32_t pad = vs_pen_px(pen, 2);
     const int32_t full = row.h - 2 * pad;
-    int32_t h = (int32_t)(((int64_t)full * piece->busy_permille + VS_BUSY_FULL / 2) / VS_BUSY_FULL);
+    int32_t h =
+        (int32_t)(((int64_t)full * piece->busy_permille + VS_BUSY_FULL / 2) / VS_BUSY_FULL);
     h = h < 1 ? 1 : h;
     /* Boxes that touch are told apart by one column of ground between them. */
     const int32_t w = piece->is_box ? piece->w - 1 : piece->w;
@@ -122,13 +125,14 @@ static void draw_piece(const vs_pen *pen, const vs_timeline *tl, const vs_lane_p
     }
 }
 
-void vs_lanes_draw(const vs_lanes *lanes, const vs_pen *pen, const vs_timeline *tl, vs_rect area,
-                   int32_t gutter, int32_t share_w)
+void vs_lanes_draw(const vs_lanes *lanes, const vs_pen *pen, const vs_timeline *tl,
+                   vs_rect area, int32_t gutter, int32_t share_w)
 {
     const int32_t row_h = lanes->row_count > 0 ? area.h / (int32_t)lanes->row_count : 0;
     const int32_t gap = vs_pen_px(pen, 8);
     const int32_t size = row_h >= vs_pen_px(pen, 15) ? 12 : 10;
-    const vs_text_style name = vs_aligned(vs_pen_style(pen, size, pen->style->dim), VS_ALIGN_RIGHT);
+    const vs_text_style name =
+        vs_aligned(vs_pen_style(pen, size, pen->style->dim), VS_ALIGN_RIGHT);
     const vs_text_style share = vs_pen_style(pen, size, pen->style->text);
     const bool has_text = row_h >= vs_pen_px(pen, 10);
     for (uint32_t i = 0; i < lanes->row_count; i++) {
@@ -139,10 +143,12 @@ void vs_lanes_draw(const vs_lanes *lanes, const vs_pen *pen, const vs_timeline *
             draw_piece(pen, tl, &lane->pieces[k], row);
         }
         if (has_text) {
-            vs_pen_label(pen, vs_rect_of(area.x - gutter + gap / 2, row.y, gutter - gap - gap / 2, row.h), &name,
-                         vs_str_of(lane->name));
-            vs_pen_printf(pen, vs_rect_of(area.x + area.w + gap, row.y, share_w - gap, row.h), &share,
-                          "%u %%", (lane->busy_permille + 5) / 10);
+            vs_pen_label(
+                pen,
+                vs_rect_of(area.x - gutter + gap / 2, row.y, gutter - gap - gap / 2, row.h),
+                &name, vs_str_of(lane->name));
+            vs_pen_printf(pen, vs_rect_of(area.x + area.w + gap, row.y, share_w - gap, row.h),
+                          &share, "%u %%", (lane->busy_permille + 5) / 10);
         }
     }
 }

@@ -1,7 +1,8 @@
 /* viz/view/lanes.h - what worked when: disk, CPU workers, PCIe, GPU.
  *
- * A span of at least 3 px is a box of its own. Narrower ones are fused into a bar whose height is the share of the
- * column the lane was busy, so a half-busy lane looks half as tall, not solid. */
+ * A span of at least 3 px is a box of its own. Narrower ones are fused into a bar whose height
+ * is the share of the column the lane was busy, so a half-busy lane looks half as tall, not
+ * solid. */
 #ifndef VS_VIZ_VIEW_LANES_H
 #define VS_VIZ_VIEW_LANES_H
 
@@ -35,7 +36,7 @@ typedef struct {
 VS_MUST_CHECK bool vs_lanes_prepare(vs_lanes *lanes, vs_arena *arena, const vs_source *source,
                                     const vs_camera *camera);
 /* names go to the left of area, shares to the right of it, in share_w pixels. */
-void vs_lanes_draw(const vs_lanes *lanes, const vs_pen *pen, const vs_timeline *tl, vs_rect area,
-                   int32_t gutter, int32_t share_w);
+void vs_lanes_draw(const vs_lanes *lanes, const vs_pen *pen, const vs_timeline *tl,
+                   vs_rect area, int32_t gutter, int32_t share_w);
 
 #endif /* VS_VIZ_VIEW_LANES_H */

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+enum { WIDE_PLOT = 520 /* logical width from which long labels have room */ };
+
 static int32_t px(const vs_mark_place *at, int32_t logical)
 {
     return vs_pen_px(at->pen, logical);
@@ -28,7 +30,8 @@ static void vertical(const vs_mark_place *at, int32_t x, int32_t width, vs_color
     const vs_rect panes[3] = {at->row->stack, at->row->host, at->row->lanes};
     for (size_t i = 0; i < 3; i++) {
         if (panes[i].h > 0) {
-            vs_draw_rect(at->pen->list, vs_rect_of(x - width / 2, panes[i].y, width, panes[i].h), color);
+            vs_draw_rect(at->pen->list,
+                         vs_rect_of(x - width / 2, panes[i].y, width, panes[i].h), color);
         }
     }
 }
@@ -49,12 +52,17 @@ void vs_marks_capacity(const vs_mark_place *at, const vs_stack *stack, vs_rect p
     char size[VS_TEXT_BYTES];
     char exact[VS_TEXT_BYTES];
     char text[128];
-    (void)snprintf(text, sizeof text, "capacity %s (%s B)",
-                   vs_format_size(stack->memory->capacity_bytes, size),
-                   vs_format_grouped(stack->memory->capacity_bytes, exact));
+    vs_format_size(stack->memory->capacity_bytes, size);
+    vs_format_grouped(stack->memory->capacity_bytes, exact);
+    if (plot.w >= px(at, WIDE_PLOT)) {
+        (void)snprintf(text, sizeof text, "capacity %s (%s B)", size, exact);
+    } else {
+        (void)snprintf(text, sizeof text, "capacity %s", size);
+    }
     int32_t oom_x = 0;
-    const bool has_oom = at->source->oom_event != VS_NO_EVENT &&
-                         column_of(at, at->source->tl->event_time[at->source->oom_event], &oom_x);
+    const bool has_oom =
+        at->source->oom_event != VS_NO_EVENT &&
+        column_of(at, at->source->tl->event_time[at->source->oom_event], &oom_x);
     const bool is_left = !has_oom || is_right_half(at, oom_x);
     const vs_text_style base = vs_pen_style(at->pen, 12, at->pen->style->text);
     const vs_text_style style = vs_aligned(base, is_left ? VS_ALIGN_LEFT : VS_ALIGN_RIGHT);
@@ -64,28 +72,61 @@ void vs_marks_capacity(const vs_mark_place *at, const vs_stack *stack, vs_rect p
     /* Above the line where there is room, else below it. */
     const int32_t above = y - height - px(at, 3);
     const int32_t top = above >= plot.y ? above : y + px(at, 3);
-    vs_pen_plate(at->pen, (vs_point){x, top}, &style, vs_color_with_alpha(at->pen->style->plot, 225),
+    vs_pen_plate(at->pen, (vs_point){x, top}, &style,
+                 vs_color_with_alpha(at->pen->style->plot, 225), vs_str_of(text));
+}
+
+void vs_marks_peak(const vs_mark_place *at, const vs_stack *stack, vs_rect plot)
+{
+    const vs_composition *peak = &stack->memory->peak;
+    int32_t x = 0;
+    if (at->source->oom_event != VS_NO_EVENT || peak->event == VS_NO_EVENT ||
+        !column_of(at, peak->time_ns, &x)) {
+        return;
+    }
+    char size[VS_TEXT_BYTES];
+    char text[64];
+    (void)snprintf(text, sizeof text, "peak %s", vs_format_size(peak->used_bytes, size));
+    const bool is_right = is_right_half(at, x);
+    const vs_text_style style = vs_aligned(vs_pen_bold(at->pen, 12, at->pen->style->text),
+                                           is_right ? VS_ALIGN_RIGHT : VS_ALIGN_LEFT);
+    const int32_t y = vs_stack_y(stack, plot, peak->used_bytes);
+    const int32_t height = style.size_px + px(at, 5);
+    const int32_t above = y - height - px(at, 8);
+    /* A peak just below the capacity has no room above it: the label would cover the line. */
+    const int32_t line = vs_stack_y(stack, plot, stack->memory->capacity_bytes);
+    const bool is_free =
+        above >= plot.y && (above > line + px(at, 2) || above + height < line - px(at, 2));
+    const vs_point point = {x, is_free ? above : y + px(at, 8)};
+    vs_draw_rect(at->pen->list,
+                 vs_rect_of(x - px(at, 1), is_free ? y - px(at, 8) : y, px(at, 2), px(at, 8)),
+                 at->pen->style->text);
+    vs_pen_plate(at->pen, point, &style, vs_color_with_alpha(at->pen->style->plot, 225),
                  vs_str_of(text));
 }
 
-/* ---- the failure ----------------------------------------------------------------------------- */
+/* ---- the failure ------------------------------------------------------------------------- */
 
-static void draw_cross(const vs_mark_place *at, vs_point center, int32_t arm, int32_t width, vs_color color)
+static void draw_cross(const vs_mark_place *at, vs_point center, int32_t arm, int32_t width,
+                       vs_color color)
 {
-    const vs_point down[2] = {{center.x - arm, center.y - arm}, {center.x + arm, center.y + arm}};
+    const vs_point down[2] = {{center.x - arm, center.y - arm},
+                              {center.x + arm, center.y + arm}};
     const vs_point up[2] = {{center.x - arm, center.y + arm}, {center.x + arm, center.y - arm}};
     vs_draw_lines(at->pen->list, down, 2, width, color);
     vs_draw_lines(at->pen->list, up, 2, width, color);
 }
 
 /* The request standing on the stack, reaching into the zone above the capacity. */
-static void draw_request(const vs_mark_place *at, const vs_stack *stack, vs_rect plot, int32_t x)
+static void draw_request(const vs_mark_place *at, const vs_stack *stack, vs_rect plot,
+                         int32_t x)
 {
     vs_composition used;
     const vs_event event = vs_timeline_event(at->source->tl, at->source->oom_event);
     vs_memory_at_event(stack->memory, at->source->tl, at->source->oom_event, &used);
     const vs_bytes size = event.size_bytes > 0 ? event.size_bytes : event.asked_bytes;
-    const vs_bytes above = size < UINT64_MAX - used.used_bytes ? used.used_bytes + size : UINT64_MAX;
+    const vs_bytes above =
+        size < UINT64_MAX - used.used_bytes ? used.used_bytes + size : UINT64_MAX;
     const int32_t bottom = vs_stack_y(stack, plot, used.used_bytes);
     const int32_t top = vs_stack_y(stack, plot, above);
     const int32_t w = px(at, 26);
@@ -128,7 +169,9 @@ void vs_marks_oom(const vs_mark_place *at, const vs_stack *stack, vs_rect plot)
     }
     const vs_style *style = at->pen->style;
     vertical(at, x, px(at, 2), style->oom);
-    vs_draw_push_clip(at->pen->list, plot);
+    /* A failure at the very edge keeps both arms of its cross. */
+    vs_draw_push_clip(at->pen->list,
+                      vs_rect_of(plot.x - px(at, 12), plot.y, plot.w + px(at, 24), plot.h));
     draw_request(at, stack, plot, x);
     const vs_bytes limit = stack->memory->capacity_bytes > 0 ? stack->memory->capacity_bytes
                                                              : stack->memory->peak.used_bytes;
@@ -154,15 +197,26 @@ void vs_marks_surface(const vs_mark_place *at)
     for (int32_t y = plot.y; y < plot.y + plot.h; y += 2 * dash) {
         vs_draw_rect(at->pen->list, vs_rect_of(x, y, px(at, 1), dash), at->pen->style->oom);
     }
+    /* To the right where there is room, else to the left, beyond the line of a failure that is
+     * near. */
+    const bool has_room = x + px(at, 140) < plot.x + plot.w;
+    int32_t oom_x = 0;
+    const bool is_near =
+        at->source->oom_event != VS_NO_EVENT &&
+        column_of(at, at->source->tl->event_time[at->source->oom_event], &oom_x) &&
+        oom_x <= x && x - oom_x < px(at, 140);
+    const int32_t left = (is_near ? oom_x : x) - px(at, 3);
     const vs_text_style style = vs_aligned(vs_pen_style(at->pen, 11, at->pen->style->text),
-                                           is_right_half(at, x) ? VS_ALIGN_RIGHT : VS_ALIGN_LEFT);
-    vs_pen_plate(at->pen, (vs_point){x, plot.y + plot.h - px(at, 22)}, &style,
-                 vs_color_with_alpha(at->pen->style->plot, 225), vs_str_of("the program notices"));
+                                           has_room ? VS_ALIGN_LEFT : VS_ALIGN_RIGHT);
+    vs_pen_plate(at->pen, (vs_point){has_room ? x + px(at, 2) : left, plot.y + px(at, 20)},
+                 &style, vs_color_with_alpha(at->pen->style->plot, 225),
+                 vs_str_of("the program notices"));
 }
 
-/* ---- phases ------------------------------------------------------------------------------------ */
+/* ---- phases ------------------------------------------------------------------------------ */
 
-/* Names are drawn from the right, each with the room up to the next phase, so none overlaps another. */
+/* Names are drawn from the right, each with the room up to the next phase, so none overlaps
+ * another. */
 void vs_marks_phases(const vs_mark_place *at)
 {
     const vs_timeline *tl = at->source->tl;
@@ -170,7 +224,8 @@ void vs_marks_phases(const vs_mark_place *at)
     const vs_text_style style = vs_pen_style(at->pen, 11, at->pen->style->dim);
     int32_t right = at->row->stack.x + at->row->stack.w;
     const vs_ns last = at->camera->t0 + at->camera->span;
-    for (uint32_t i = vs_event_before(tl, last); i != VS_NO_EVENT && tl->event_time[i] >= at->camera->t0; i--) {
+    for (uint32_t i = vs_event_before(tl, last);
+         i != VS_NO_EVENT && tl->event_time[i] >= at->camera->t0; i--) {
         int32_t x = 0;
         if (tl->event_kind[i] != VS_EV_PHASE || !column_of(at, tl->event_time[i], &x)) {
             continue;

@@ -8,13 +8,14 @@ bool vs_overview_prepare(vs_overview *overview, vs_arena *arena, const vs_source
     const uint32_t width = (uint32_t)view->width;
     vs_camera_fit(&overview->camera, view->end_ns, view->width);
     overview->columns = VS_ARRAY(arena, vs_column, width);
-    overview->top_bytes = vs_stack_top(source, &source->gpu);
+    const vs_bytes top = vs_stack_top(source, &source->gpu);
+    overview->top_bytes = top < UINT64_MAX / 2 ? top + top / 8 : top;
     if (overview->columns == NULL) {
         return false;
     }
     if (source->gpu.used != VS_NO_TRACK) {
-        vs_track_columns(source->tl, source->gpu.used, 0, overview->camera.span, overview->columns,
-                         width);
+        vs_track_columns(source->tl, source->gpu.used, 0, overview->camera.span,
+                         overview->columns, width);
     }
     return true;
 }
@@ -38,7 +39,8 @@ static void draw_curve(const vs_stack *scale, const vs_overview *overview, const
 }
 
 /* What is not visible is dimmed; the window's edges are handles. */
-static void draw_window(const vs_overview *overview, const vs_pen *pen, vs_rect box, const vs_camera *view)
+static void draw_window(const vs_overview *overview, const vs_pen *pen, vs_rect box,
+                        const vs_camera *view)
 {
     const vs_color veil = vs_color_with_alpha(pen->style->window, 170);
     const int32_t x0 = vs_camera_column(&overview->camera, view->t0);
@@ -63,7 +65,8 @@ void vs_overview_draw(const vs_overview *overview, const vs_source *source, cons
     if (source->oom_event != VS_NO_EVENT) {
         const vs_ns when = source->tl->event_time[source->oom_event];
         const int32_t x = vs_camera_column(&overview->camera, when);
-        vs_draw_rect(pen->list, vs_rect_of(box.x + x, box.y, vs_pen_px(pen, 2), box.h), pen->style->oom);
+        vs_draw_rect(pen->list, vs_rect_of(box.x + x, box.y, vs_pen_px(pen, 2), box.h),
+                     pen->style->oom);
     }
     draw_window(overview, pen, box, view);
 }

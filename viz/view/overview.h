@@ -12,8 +12,8 @@ typedef struct {
     vs_bytes top_bytes;
 } vs_overview;
 
-VS_MUST_CHECK bool vs_overview_prepare(vs_overview *overview, vs_arena *arena, const vs_source *source,
-                                       const vs_camera *view);
+VS_MUST_CHECK bool vs_overview_prepare(vs_overview *overview, vs_arena *arena,
+                                       const vs_source *source, const vs_camera *view);
 void vs_overview_draw(const vs_overview *overview, const vs_source *source, const vs_pen *pen,
                       vs_rect box, const vs_camera *view);
 

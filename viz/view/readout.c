@@ -2,7 +2,13 @@
 
 #include <string.h>
 
-enum { ROW = 19, HEAD = 17, SWATCH = 13, VALUE = 82, TWO_FROM = 270 /* logical width for two columns */ };
+enum {
+    ROW = 19,
+    HEAD = 17,
+    SWATCH = 13,
+    VALUE = 82,
+    TWO_FROM = 270 /* logical width for two columns */
+};
 
 typedef struct {
     const vs_pen *pen;
@@ -29,14 +35,15 @@ static vs_rect cell(const table *t, uint32_t i, int32_t h)
     return vs_rect_of(t->side.x + t->side.w - from_right, t->y, px(t, VALUE), h);
 }
 
-static void figure_row(table *t, const char *label, const uint64_t *values, const char *const *signs,
-                       const vs_text_style *style)
+static void figure_row(table *t, const char *label, const uint64_t *values,
+                       const char *const *signs, const vs_text_style *style)
 {
     const int32_t h = px(t, ROW);
     const int32_t x = t->side.x + px(t, SWATCH + 8);
     const vs_rect first = cell(t, 0, h);
     vs_pen_label(t->pen, vs_rect_of(x, t->y, first.x - x, h), style, vs_str_of(label));
     const vs_text_style right = vs_aligned(*style, VS_ALIGN_RIGHT);
+    vs_assert(t->column_count <= 2);
     for (uint32_t i = 0; i < t->column_count; i++) {
         char text[VS_TEXT_BYTES];
         vs_format_size(values[i], text);
@@ -52,7 +59,8 @@ static void head(table *t, const char *title)
     const vs_text_style dim =
         vs_aligned(vs_pen_style(t->pen, 11, t->pen->style->dim), VS_ALIGN_RIGHT);
     const int32_t h = px(t, HEAD);
-    vs_pen_label(t->pen, vs_rect_of(t->side.x, t->y, cell(t, 0, h).x - t->side.x, h), &bold, vs_str_of(title));
+    vs_pen_label(t->pen, vs_rect_of(t->side.x, t->y, cell(t, 0, h).x - t->side.x, h), &bold,
+                 vs_str_of(title));
     for (uint32_t i = 0; i < t->column_count; i++) {
         vs_pen_label(t->pen, cell(t, i, h), &right, vs_str_of(t->columns[i].name));
     }
@@ -103,8 +111,9 @@ static void totals(table *t, const vs_memory *memory)
     }
 }
 
-int32_t vs_readout_draw(const vs_pen *pen, vs_rect side, const char *title, const vs_memory *memory,
-                        const vs_timeline *tl, const vs_readout_column columns[2])
+int32_t vs_readout_draw(const vs_pen *pen, vs_rect side, const char *title,
+                        const vs_memory *memory, const vs_timeline *tl,
+                        const vs_readout_column columns[2])
 {
     const bool is_wide = side.w >= vs_pen_px(pen, TWO_FROM);
     table t = {.pen = pen, .side = side, .columns = columns, .column_count = 1, .y = side.y};

@@ -1,6 +1,6 @@
-/* A memory's totals are step functions. "At its greatest" is a set of stretches; a column shows the first of
- * them. A caching allocator reserves early and fills later, so within a stretch of equal use the moment
- * with the most allocated is the one worth showing. */
+/* A memory's totals are step functions. "At its greatest" is a set of stretches; a column shows
+ * the first of them. A caching allocator reserves early and fills later, so within a stretch of
+ * equal use the moment with the most allocated is the one worth showing. */
 #include "viz/view/source.h"
 
 #include <string.h>
@@ -9,7 +9,8 @@
 
 static vs_bytes at_event(const vs_timeline *tl, uint32_t track, uint32_t event)
 {
-    return track == VS_NO_TRACK || event == VS_NO_EVENT ? 0 : vs_track_at_event(tl, track, event);
+    return track == VS_NO_TRACK || event == VS_NO_EVENT ? 0
+                                                        : vs_track_at_event(tl, track, event);
 }
 
 void vs_memory_at_event(const vs_memory *memory, const vs_timeline *tl, uint32_t event,
@@ -41,14 +42,16 @@ uint32_t vs_event_before(const vs_timeline *tl, vs_ns t)
     return low == 0 ? VS_NO_EVENT : low - 1;
 }
 
-void vs_memory_at_time(const vs_memory *memory, const vs_timeline *tl, vs_ns t, vs_composition *out)
+void vs_memory_at_time(const vs_memory *memory, const vs_timeline *tl, vs_ns t,
+                       vs_composition *out)
 {
     const uint32_t event = vs_event_before(tl, t < UINT64_MAX ? t + 1 : t);
     vs_memory_at_event(memory, tl, event, out);
     out->time_ns = t;
 }
 
-/* Time of the first sample of a track that comes after event; VS_NS_NEVER when there is none. */
+/* Time of the first sample of a track that comes after event; VS_NS_NEVER when there is
+ * none. */
 static vs_ns next_sample_time(const vs_timeline *tl, uint32_t track, uint32_t event)
 {
     const vs_track_info *info = &tl->tracks[track];
@@ -66,9 +69,10 @@ static vs_ns next_sample_time(const vs_timeline *tl, uint32_t track, uint32_t ev
     return low < stop ? tl->sample_time[low] : VS_NS_NEVER;
 }
 
-/* The moment with the most allocated in the stretch that begins with event `first` and in [t0, limit). */
-static uint32_t fullest(const vs_memory *memory, const vs_timeline *tl, uint32_t first, vs_ns t0,
-                        vs_ns limit)
+/* The moment with the most allocated in the stretch that begins with event `first` and in [t0,
+ * limit). */
+static uint32_t fullest(const vs_memory *memory, const vs_timeline *tl, uint32_t first,
+                        vs_ns t0, vs_ns limit)
 {
     if (memory->allocated == VS_NO_TRACK || first == VS_NO_EVENT) {
         return first;
@@ -80,17 +84,18 @@ static uint32_t fullest(const vs_memory *memory, const vs_timeline *tl, uint32_t
         return first;
     }
     const vs_column most = vs_track_range(tl, memory->allocated, begin, end);
-    const bool is_better = most.max_event != VS_NO_EVENT && most.max_event > first &&
-                           most.max > at_event(tl, memory->allocated, first) &&
-                           at_event(tl, memory->used, most.max_event) ==
-                               at_event(tl, memory->used, first);
+    const bool is_better =
+        most.max_event != VS_NO_EVENT && most.max_event > first &&
+        most.max > at_event(tl, memory->allocated, first) &&
+        at_event(tl, memory->used, most.max_event) == at_event(tl, memory->used, first);
     return is_better ? most.max_event : first;
 }
 
-uint32_t vs_memory_column_event(const vs_memory *memory, const vs_timeline *tl, vs_ns t0, vs_ns t1,
-                                const vs_column *max)
+uint32_t vs_memory_column_event(const vs_memory *memory, const vs_timeline *tl, vs_ns t0,
+                                vs_ns t1, const vs_column *max)
 {
-    const uint32_t first = max->max_event != VS_NO_EVENT ? max->max_event : vs_event_before(tl, t0);
+    const uint32_t first =
+        max->max_event != VS_NO_EVENT ? max->max_event : vs_event_before(tl, t0);
     return fullest(memory, tl, first, t0, t1);
 }
 
@@ -133,7 +138,8 @@ static void init_memory(vs_memory *memory, const vs_timeline *tl, vs_device_kind
         return;
     }
     memory->used = vs_timeline_find_track(tl, memory->device, VS_TRACK_USED, VS_CAT_CONTEXT);
-    memory->allocated = vs_timeline_find_track(tl, memory->device, VS_TRACK_ALLOCATED, VS_CAT_CONTEXT);
+    memory->allocated =
+        vs_timeline_find_track(tl, memory->device, VS_TRACK_ALLOCATED, VS_CAT_CONTEXT);
     for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
         memory->tracks[i] =
             vs_timeline_find_track(tl, memory->device, VS_TRACK_CATEGORY, (vs_category)i);
@@ -175,7 +181,8 @@ const char *vs_source_verdict(const vs_source *source)
         return verdict;
     }
     if (source->oom_event != VS_NO_EVENT) {
-        return source->gpu.exists && source->oom_device == source->gpu.device ? "oom" : "host_oom";
+        return source->gpu.exists && source->oom_device == source->gpu.device ? "oom"
+                                                                              : "host_oom";
     }
     return source->tl->event_count == 0 ? "empty" : "fits";
 }

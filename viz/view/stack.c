@@ -16,7 +16,9 @@ bool vs_stack_prepare(vs_stack *stack, vs_arena *arena, const vs_source *source,
         return true;
     }
     vs_track_columns(tl, memory->used, camera->t0, camera->t0 + camera->span, asked, width);
-    const int32_t last = vs_camera_column(camera, tl->end_ns);
+    /* A run that lasts no time at all would be one column: its state is held over the view
+     * instead. */
+    const int32_t last = tl->end_ns == 0 ? camera->width : vs_camera_column(camera, tl->end_ns);
     stack->shown = last < camera->width ? last + 1 : camera->width;
     vs_composition now = {.event = VS_NO_EVENT};
     for (int32_t x = 0; x < stack->shown; x++) {
@@ -38,18 +40,19 @@ vs_bytes vs_stack_top(const vs_source *source, const vs_memory *memory)
 {
     vs_bytes top = memory->capacity_bytes;
     top = memory->peak.used_bytes > top ? memory->peak.used_bytes : top;
-    if (source->oom_event != VS_NO_EVENT && memory->exists && source->oom_device == memory->device) {
+    if (source->oom_event != VS_NO_EVENT && memory->exists &&
+        source->oom_device == memory->device) {
         vs_composition at;
         vs_memory_at_event(memory, source->tl, source->oom_event, &at);
-        /* A request many times the card would flatten everything else; its box then leaves the plot. */
+        /* A request many times the card would flatten everything else; its box then leaves the
+         * plot. */
         const vs_bytes most = top > UINT64_MAX / 2 ? top : top * 2;
         const vs_bytes request = source->tl->event_size[source->oom_event];
-        const vs_bytes wanted = request < UINT64_MAX - at.used_bytes ? at.used_bytes + request : most;
+        const vs_bytes wanted =
+            request < UINT64_MAX - at.used_bytes ? at.used_bytes + request : most;
         top = wanted > top ? (wanted < most ? wanted : most) : top;
     }
-    top = top > 0 ? top : VS_GIB;
-    const vs_bytes room = top / 9;
-    return top < UINT64_MAX - room ? top + room : top;
+    return top > 0 ? top : VS_GIB;
 }
 
 int32_t vs_stack_y(const vs_stack *stack, vs_rect plot, vs_bytes bytes)
@@ -63,7 +66,7 @@ int32_t vs_stack_y(const vs_stack *stack, vs_rect plot, vs_bytes bytes)
     return plot.y + plot.h - (int32_t)((up + 1) / 2);
 }
 
-/* ---- drawing ------------------------------------------------------------------------------- */
+/* ---- drawing ----------------------------------------------------------------------------- */
 
 typedef struct {
     const vs_stack *stack;
@@ -83,7 +86,8 @@ static void draw_piece(const painter *p, const vs_category_style *style, vs_rect
     }
 }
 
-/* One band from left to right: columns with the same lower and upper pixel row become one piece. */
+/* One band from left to right: columns with the same lower and upper pixel row become one
+ * piece. */
 static void draw_band(const painter *p, vs_category category)
 {
     const vs_category_style *style = &p->pen->style->categories[category];
@@ -125,7 +129,8 @@ void vs_stack_draw_ground(const vs_stack *stack, const vs_pen *pen, vs_rect plot
         vs_draw_fill(pen->list, vs_rect_of(plot.x, plot.y, plot.w, y - plot.y),
                      (vs_fill){VS_CLEAR, pen->style->above, VS_HATCH_SPARSE});
     }
-    const vs_text_style style = vs_aligned(vs_pen_style(pen, 12, pen->style->dim), VS_ALIGN_RIGHT);
+    const vs_text_style style =
+        vs_aligned(vs_pen_style(pen, 12, pen->style->dim), VS_ALIGN_RIGHT);
     const int32_t half = vs_pen_px(pen, 8);
     for (uint32_t i = 0; i < stack->axis.count; i++) {
         const vs_tick *tick = &stack->axis.ticks[i];
@@ -140,7 +145,8 @@ static void draw_capacity(const vs_stack *stack, const vs_pen *pen, vs_rect plot
 {
     const int32_t line = vs_pen_px(pen, 2);
     const int32_t y = vs_stack_y(stack, plot, stack->memory->capacity_bytes);
-    vs_draw_rect(pen->list, vs_rect_of(plot.x, y - line / 2, plot.w, line), pen->style->capacity);
+    vs_draw_rect(pen->list, vs_rect_of(plot.x, y - line / 2, plot.w, line),
+                 pen->style->capacity);
 }
 
 void vs_stack_draw_bands(const vs_stack *stack, const vs_pen *pen, vs_rect plot)

@@ -11,7 +11,11 @@
 
 enum { TIME_GAP = 90, BYTES_GAP = 34, HOST_BYTES_GAP = 26 /* logical px between two labels */ };
 
-/* ---- prepare -------------------------------------------------------------------------------- */
+enum { HOST_LEGEND = 150 /* logical height of a small legend */ };
+
+enum { HEADROOM = 42 /* logical px above the capacity: two lines of labels */ };
+
+/* ---- prepare ----------------------------------------------------------------------------- */
 
 static vs_ns longest(const vs_view *view)
 {
@@ -41,6 +45,16 @@ static void prepare_layout(vs_frame *frame, const vs_view *view)
     vs_layout_of(&frame->layout, &desc);
 }
 
+/* top at HEADROOM below the upper edge of a plot of height h. */
+static vs_bytes with_headroom(const vs_view *view, vs_bytes top, int32_t h)
+{
+    const int32_t room = vs_scaled(view->scale_pct, HEADROOM);
+    const int32_t used = h > 3 * room ? h - room : h - h / 3;
+    vs_bytes raised = 0;
+    return used > 0 && vs_muldiv_ceil_u64(top, (uint64_t)h, (uint64_t)used, &raised) ? raised
+                                                                                     : top;
+}
+
 /* One byte scale for all rows: heights can be compared by eye. */
 static void share_scales(vs_frame *frame, const vs_view *view)
 {
@@ -56,10 +70,12 @@ static void share_scales(vs_frame *frame, const vs_view *view)
     for (uint32_t i = 0; i < view->source_count; i++) {
         const vs_row_layout *row = &frame->layout.rows[i];
         vs_view_row *r = &frame->rows[i];
-        r->stack.top_bytes = top;
-        r->host.top_bytes = host_top;
-        vs_axis_bytes(&r->stack.axis, top, row->stack.h, vs_scaled(view->scale_pct, BYTES_GAP));
-        vs_axis_bytes(&r->host.axis, host_top, row->host.h, vs_scaled(view->scale_pct, HOST_BYTES_GAP));
+        r->stack.top_bytes = with_headroom(view, top, row->stack.h);
+        r->host.top_bytes = with_headroom(view, host_top, row->host.h);
+        vs_axis_bytes(&r->stack.axis, r->stack.top_bytes, row->stack.h,
+                      vs_scaled(view->scale_pct, BYTES_GAP));
+        vs_axis_bytes(&r->host.axis, r->host.top_bytes, row->host.h,
+                      vs_scaled(view->scale_pct, HOST_BYTES_GAP));
     }
 }
 
@@ -100,7 +116,7 @@ bool vs_view_prepare(vs_frame *frame, vs_view *view, vs_arena *arena)
            vs_overview_prepare(&frame->overview, arena, &view->sources[0], &view->camera);
 }
 
-/* ---- draw -------------------------------------------------------------------------------------- */
+/* ---- draw -------------------------------------------------------------------------------- */
 
 static vs_pen pen_of(const vs_view *view, vs_draw_list *list)
 {
@@ -111,41 +127,52 @@ static vs_pen pen_of(const vs_view *view, vs_draw_list *list)
                     .scale_pct = view->scale_pct};
 }
 
-static void draw_time_axis(const vs_frame *frame, const vs_pen *pen, const vs_camera *camera, vs_rect axis)
+static void draw_time_axis(const vs_frame *frame, const vs_pen *pen, const vs_camera *camera,
+                           vs_rect axis)
 {
-    const vs_text_style style = vs_aligned(vs_pen_style(pen, 12, pen->style->dim), VS_ALIGN_CENTER);
+    const vs_text_style style =
+        vs_aligned(vs_pen_style(pen, 12, pen->style->dim), VS_ALIGN_CENTER);
     const int32_t room = frame->layout.share_w;
     for (uint32_t i = 0; i < frame->time_axis.count; i++) {
         const vs_tick *tick = &frame->time_axis.ticks[i];
         const int32_t x = axis.x + vs_camera_column(camera, tick->value);
-        const int32_t half = vs_text_width(&pen->metrics, &style, vs_str_of(tick->label)) / 2 + 1;
+        const int32_t half =
+            vs_text_width(&pen->metrics, &style, vs_str_of(tick->label)) / 2 + 1;
         vs_draw_rect(pen->list, vs_rect_of(x, axis.y, 1, vs_pen_px(pen, 4)), pen->style->dim);
         if (x + half <= axis.x + axis.w + room) {
-            vs_pen_label(pen, vs_rect_of(x - half, axis.y + vs_pen_px(pen, 3), 2 * half, axis.h - vs_pen_px(pen, 3)), &style,
-                         vs_str_of(tick->label));
+            vs_pen_label(pen,
+                         vs_rect_of(x - half, axis.y + vs_pen_px(pen, 3), 2 * half,
+                                    axis.h - vs_pen_px(pen, 3)),
+                         &style, vs_str_of(tick->label));
         }
     }
 }
 
-static void draw_time_grid(const vs_frame *frame, const vs_pen *pen, const vs_camera *camera, vs_rect plot)
+static void draw_time_grid(const vs_frame *frame, const vs_pen *pen, const vs_camera *camera,
+                           vs_rect plot)
 {
     for (uint32_t i = 0; i < frame->time_axis.count; i++) {
         const int32_t column = vs_camera_column(camera, frame->time_axis.ticks[i].value);
         if (column < camera->width) {
-            vs_draw_rect(pen->list, vs_rect_of(plot.x + column, plot.y, 1, plot.h), pen->style->grid);
+            vs_draw_rect(pen->list, vs_rect_of(plot.x + column, plot.y, 1, plot.h),
+                         pen->style->grid);
         }
     }
 }
 
 /* "VRAM  GiB" in the gutter, right aligned like the labels below it. */
-static void draw_pane_title(const vs_pen *pen, vs_rect title, int32_t gutter, const char *name, const char *unit)
+static void draw_pane_title(const vs_pen *pen, vs_rect title, int32_t gutter, const char *name,
+                            const char *unit)
 {
-    const vs_text_style bold = vs_aligned(vs_pen_bold(pen, 12, pen->style->text), VS_ALIGN_RIGHT);
-    const vs_rect box = vs_rect_of(vs_pen_px(pen, 2), title.y, gutter - vs_pen_px(pen, 10), title.h);
+    const vs_text_style bold =
+        vs_aligned(vs_pen_bold(pen, 12, pen->style->text), VS_ALIGN_RIGHT);
+    const vs_rect box =
+        vs_rect_of(vs_pen_px(pen, 2), title.y, gutter - vs_pen_px(pen, 10), title.h);
     vs_pen_printf(pen, box, &bold, "%s %s", name, unit);
 }
 
-static void draw_memory(const vs_frame *frame, const vs_mark_place *at, const vs_stack *stack, vs_rect plot)
+static void draw_memory(const vs_frame *frame, const vs_mark_place *at, const vs_stack *stack,
+                        vs_rect plot)
 {
     vs_stack_draw_ground(stack, at->pen, plot);
     draw_time_grid(frame, at->pen, at->camera, plot);
@@ -153,7 +180,8 @@ static void draw_memory(const vs_frame *frame, const vs_mark_place *at, const vs
     vs_marks_capacity(at, stack, plot);
 }
 
-static void draw_panes(const vs_frame *frame, const vs_view *view, const vs_pen *pen, uint32_t i)
+static void draw_panes(const vs_frame *frame, const vs_view *view, const vs_pen *pen,
+                       uint32_t i)
 {
     const vs_row_layout *row = &frame->layout.rows[i];
     const vs_view_row *r = &frame->rows[i];
@@ -170,16 +198,18 @@ static void draw_panes(const vs_frame *frame, const vs_view *view, const vs_pen 
         vs_lanes_draw(&r->lanes, pen, view->sources[i].tl, row->lanes, frame->layout.gutter,
                       frame->layout.share_w);
     }
-    vs_marks_surface(&at);
+    vs_marks_peak(&at, &r->stack, row->stack);
     vs_marks_oom(&at, &r->stack, row->stack);
     if (row->host.h > 0) {
         vs_marks_oom(&at, &r->host, row->host);
     }
+    vs_marks_surface(&at);
 }
 
-/* Legend of one memory: at the moment asked for, else at the peak; beside it the end or the peak. */
-static int32_t draw_legend(const vs_pen *pen, vs_rect side, const vs_source *source, const vs_memory *memory,
-                           const vs_composition *now)
+/* Legend of one memory: at the moment asked for, else at the peak; beside it the end or the
+ * peak. */
+static int32_t draw_legend(const vs_pen *pen, vs_rect side, const vs_source *source,
+                           const vs_memory *memory, const vs_composition *now)
 {
     vs_composition end;
     vs_memory_at_time(memory, source->tl, source->tl->end_ns, &end);
@@ -196,23 +226,37 @@ static int32_t draw_legend(const vs_pen *pen, vs_rect side, const vs_source *sou
     return vs_readout_draw(pen, side, title, memory, source->tl, columns);
 }
 
-static void draw_side(const vs_pen *pen, vs_rect side, const vs_source *source, const vs_ns *now)
+/* A moment asked about: just after event, shown as time_ns. */
+typedef struct {
+    uint32_t event;
+    vs_ns time_ns;
+} moment;
+
+static void draw_side(const vs_pen *pen, vs_rect side, const vs_source *source,
+                      const moment *now)
 {
     vs_composition gpu_now;
     vs_composition host_now;
     if (now != NULL) {
-        vs_memory_at_time(&source->gpu, source->tl, *now, &gpu_now);
-        vs_memory_at_time(&source->host, source->tl, *now, &host_now);
+        /* One event for both memories: the figures are of one real moment. */
+        vs_memory_at_event(&source->gpu, source->tl, now->event, &gpu_now);
+        vs_memory_at_event(&source->host, source->tl, now->event, &host_now);
+        gpu_now.time_ns = now->time_ns;
+        host_now.time_ns = now->time_ns;
     }
     vs_draw_push_clip(pen->list, side);
     vs_rect rest = side;
     const int32_t gap = vs_pen_px(pen, 16);
     if (source->gpu.used != VS_NO_TRACK) {
-        rest.y = draw_legend(pen, rest, source, &source->gpu, now != NULL ? &gpu_now : NULL) + gap;
+        rest.y =
+            draw_legend(pen, rest, source, &source->gpu, now != NULL ? &gpu_now : NULL) + gap;
         rest.h = side.y + side.h - rest.y;
     }
-    if (source->host.used != VS_NO_TRACK && rest.h > vs_pen_px(pen, 150)) {
-        rest.y = draw_legend(pen, rest, source, &source->host, now != NULL ? &host_now : NULL) + gap;
+    /* The reason of a failure comes before the legend of another memory. */
+    const int32_t wanted = vs_pen_px(pen, HOST_LEGEND) + vs_oomcard_height(source, pen, rest);
+    if (source->host.used != VS_NO_TRACK && rest.h > wanted) {
+        rest.y =
+            draw_legend(pen, rest, source, &source->host, now != NULL ? &host_now : NULL) + gap;
         rest.h = side.y + side.h - rest.y;
     }
     vs_oomcard_draw(source, pen, rest);
@@ -232,15 +276,43 @@ static void draw_footer(const vs_frame *frame, const vs_view *view, const vs_pen
     char count[VS_TEXT_BYTES];
     vs_draw_rect(pen->list, vs_rect_of(footer.x, footer.y, footer.w, 1), pen->style->grid);
     vs_rect box = vs_rect_of(margin, footer.y, footer.w - 2 * margin, footer.h);
-    const int32_t used = vs_pen_printf(pen, box, &right, "%s events   \xC2\xB7   each column is one real moment   \xC2\xB7   vramscope " VS_VERSION,
+    const int32_t used = vs_pen_printf(pen, box, &right,
+                                       "%s events   \xC2\xB7   each column is one real moment  "
+                                       " \xC2\xB7   vramscope " VS_VERSION,
                                        vs_format_grouped(events, count));
     box.w -= used + 2 * margin;
-    vs_pen_label(pen, box, &left, vs_str_of(vs_source_meta(&view->sources[0], "command")));
+    if (view->source_count == 1) {
+        vs_pen_label(pen, box, &left, vs_str_of(vs_source_meta(&view->sources[0], "command")));
+    } else {
+        vs_pen_printf(pen, box, &left, "%u runs on one byte scale and one time axis",
+                      view->source_count);
+    }
 }
 
-static vs_ns cursor_time(const vs_view *view)
+static moment moment_at(const vs_source *source, vs_ns t)
 {
-    return view->sources[0].tl->event_time[view->cursor_event];
+    return (moment){vs_event_before(source->tl, t < UINT64_MAX ? t + 1 : t), t};
+}
+
+/* The cursor is an event of the first run; the other rows show the same time. */
+static moment cursor_moment(const vs_view *view, uint32_t row)
+{
+    const vs_ns t = view->sources[0].tl->event_time[view->cursor_event];
+    return row == 0 ? (moment){view->cursor_event, t} : moment_at(&view->sources[row], t);
+}
+
+/* The moment that the column under the pointer shows, so that readout and picture agree. */
+static moment hover_moment(const vs_frame *frame, const vs_view *view, uint32_t row)
+{
+    const vs_stack *stack = &frame->rows[row].stack;
+    const vs_source *source = &view->sources[row];
+    const int32_t column = vs_camera_column(&view->camera, view->hover_ns);
+    if (column < 0 || column >= stack->shown || stack->columns[column].event == VS_NO_EVENT) {
+        return moment_at(source, view->hover_ns);
+    }
+    const uint32_t event = stack->columns[column].event;
+    const vs_ns t = source->tl->event_time[event];
+    return (moment){event, t > view->hover_ns ? t : view->hover_ns};
 }
 
 void vs_view_draw(const vs_frame *frame, const vs_view *view, vs_draw_list *list)
@@ -248,9 +320,6 @@ void vs_view_draw(const vs_frame *frame, const vs_view *view, vs_draw_list *list
     const vs_pen pen = pen_of(view, list);
     list->hatch_scale = vs_scaled(view->scale_pct, 1);
     vs_draw_rect(list, vs_rect_of(0, 0, view->width, view->height), pen.style->window);
-    if (view->has_overview) {
-        vs_overview_draw(&frame->overview, &view->sources[0], &pen, frame->layout.overview, &view->camera);
-    }
     for (uint32_t i = 0; i < view->source_count; i++) {
         const vs_source *source = &view->sources[i];
         const vs_row_layout *row = &frame->layout.rows[i];
@@ -259,25 +328,32 @@ void vs_view_draw(const vs_frame *frame, const vs_view *view, vs_draw_list *list
         }
         vs_headline_draw(source, &pen, row->header, i == 0 ? view->title : NULL);
         draw_panes(frame, view, &pen, i);
-        const vs_ns at = view->has_cursor ? cursor_time(view) : 0;
+        const moment at = view->has_cursor ? cursor_moment(view, i) : (moment){VS_NO_EVENT, 0};
         draw_side(&pen, row->side, source, view->has_cursor ? &at : NULL);
         if (view->has_cursor) {
             const vs_mark_place place = {&pen, source, &view->camera, row};
-            vs_marks_hair(&place, at, pen.style->cursor);
+            vs_marks_hair(&place, at.time_ns, pen.style->cursor);
         }
+    }
+    if (view->has_overview) {
+        vs_overview_draw(&frame->overview, &view->sources[0], &pen, frame->layout.overview,
+                         &view->camera);
     }
     draw_footer(frame, view, &pen);
 }
 
 /* The moment under the pointer, written where the axis is. */
-static void draw_hover_time(const vs_frame *frame, const vs_view *view, const vs_pen *pen, vs_rect axis)
+static void draw_hover_time(const vs_frame *frame, const vs_view *view, const vs_pen *pen,
+                            vs_rect axis)
 {
     char when[VS_TEXT_BYTES];
     const int32_t column = vs_camera_column(&view->camera, view->hover_ns);
-    const vs_text_style style = vs_aligned(vs_pen_style(pen, 12, pen->style->window), VS_ALIGN_CENTER);
+    const vs_text_style style =
+        vs_aligned(vs_pen_style(pen, 12, pen->style->window), VS_ALIGN_CENTER);
     if (column >= 0 && column < view->camera.width) {
-        vs_pen_plate(pen, (vs_point){frame->layout.plot_x + column, axis.y + vs_pen_px(pen, 3)}, &style,
-                     pen->style->hover, vs_str_of(vs_format_duration(view->hover_ns, when)));
+        vs_pen_plate(pen, (vs_point){frame->layout.plot_x + column, axis.y + vs_pen_px(pen, 3)},
+                     &style, pen->style->hover,
+                     vs_str_of(vs_format_duration(view->hover_ns, when)));
     }
 }
 
@@ -290,8 +366,9 @@ void vs_view_draw_overlay(const vs_frame *frame, const vs_view *view, vs_draw_li
         const vs_mark_place place = {&pen, &view->sources[i], &view->camera, row};
         vs_marks_hair(&place, view->hover_ns, pen.style->hover);
         draw_hover_time(frame, view, &pen, row->axis);
+        const moment at = hover_moment(frame, view, i);
         vs_draw_rect(list, row->side, pen.style->window);
-        draw_side(&pen, row->side, &view->sources[i], &view->hover_ns);
+        draw_side(&pen, row->side, &view->sources[i], &at);
     }
     if (view->has_help) {
         vs_help_draw(&pen, view->width, view->height);

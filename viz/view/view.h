@@ -1,8 +1,9 @@
 /* viz/view/view.h - the whole picture, in two phases.
  *
- * Prepare asks the timelines for exactly what fits on the screen and keeps it in the caller's arena; draw
- * turns that into a draw list. What follows the mouse (hair line, readout under the pointer, help) is an overlay with
- * a list of its own, so that moving the mouse does not draw the charts again.
+ * Prepare asks the timelines for exactly what fits on the screen and keeps it in the caller's
+ * arena; draw turns that into a draw list. What follows the mouse (hair line, readout under the
+ * pointer, help) is an overlay with a list of its own, so that moving the mouse does not draw
+ * the charts again.
  *
  * Nothing here knows SDL, files or the simulator. */
 #ifndef VS_VIZ_VIEW_VIEW_H
