@@ -18,7 +18,7 @@ static bool check_heap(const vs_engine *engine, vs_err *err)
         const queue_key key = q->keys[i];
         const uint32_t slot = (uint32_t)(key.low & SLOT_MASK);
         const uint32_t parent = i == 0 ? 0 : (i - 1) / 4;
-        if (i > 0 && parent >= first && !key_less(q->keys[parent], key)) {
+        if (i > 0 && parent >= first && !key_less(&q->keys[parent], &key)) {
             return broken(err, "a key before its parent", i);
         }
         if (slot == 0 || slot >= q->capacity || q->where[slot] != i) {

@@ -168,35 +168,76 @@ bool vs_links_check(const vs_engine *engine, vs_err *err);
 
 /* ---- heap ---------------------------------------------------------------------------------- */
 
-/* Without a branch: which of two future events is first cannot be predicted. */
-static inline bool key_less(queue_key a, queue_key b)
+static inline bool key_less(const queue_key *a, const queue_key *b)
 {
-    return (a.time < b.time) | ((a.time == b.time) & (a.low < b.low));
+    return a->time < b->time || (a->time == b->time && a->low < b->low);
+}
+
+/* Which of four neighbours is first, by the whole key. */
+static inline uint32_t key_first_by_low(const queue_key *four)
+{
+    const uint32_t left = key_less(&four[1], &four[0]);
+    const uint32_t right = 2 + (uint32_t)key_less(&four[3], &four[2]);
+    return key_less(&four[right], &four[left]) ? right : left;
+}
+
+/* Which of four neighbours is first. Which of two future events that is cannot be
+ * predicted, so this is arithmetic on times without a branch; equal times take the long way. */
+static inline uint32_t key_first_of_four(const queue_key *four)
+{
+    const uint32_t left = four[1].time < four[0].time;
+    const uint32_t right = four[3].time < four[2].time;
+    const vs_ns left_time = left ? four[1].time : four[0].time;
+    const vs_ns right_time = right ? four[3].time : four[2].time;
+    const bool has_tie = (left_time == right_time) |
+                         ((four[0].time == four[1].time) & (left_time < right_time)) |
+                         ((four[2].time == four[3].time) & (right_time < left_time));
+    if (has_tie) {
+        return key_first_by_low(four);
+    }
+    const uint32_t is_right = right_time < left_time;
+    return left ^ ((left ^ (right + 2)) & (0U - is_right));
 }
 
 static inline void key_put(event_queue *q, uint32_t i, queue_key key)
 {
-    q->keys[i] = key;
+    q->keys[i].time = key.time;
+    q->keys[i].low = key.low;
     q->where[key.low & SLOT_MASK] = i;
+}
+
+/* Puts the earlier of key and keys[leaf] at i, the later at leaf, a child of i without children.
+ * Arithmetic again: with a handful of events pending this is the whole of key_sink. */
+static inline void key_settle_at_leaf(event_queue *q, uint32_t i, uint32_t leaf, queue_key key)
+{
+    const queue_key other = q->keys[leaf];
+    const uint32_t is_other_first =
+        (uint32_t)(other.time < key.time) |
+        ((uint32_t)(other.time == key.time) & (uint32_t)(other.low < key.low));
+    const uint64_t mask = 0U - (uint64_t)is_other_first;
+    const uint64_t swap_time = (other.time ^ key.time) & mask;
+    const uint64_t swap_low = (other.low ^ key.low) & mask;
+    key_put(q, i, (queue_key){.time = key.time ^ swap_time, .low = key.low ^ swap_low});
+    key_put(q, leaf, (queue_key){.time = other.time ^ swap_time, .low = other.low ^ swap_low});
 }
 
 /* Puts key at i or below. What is at i is overwritten. */
 static inline void key_sink(event_queue *q, uint32_t i, queue_key key)
 {
-    for (;;) {
-        const uint32_t child = 4 * i + 1;
-        if (child >= q->count) {
+    uint32_t child = 4 * i + 1;
+    while (child < q->count) {
+        const bool is_only = child + 1 == q->count;
+        const uint32_t first = is_only ? child : child + key_first_of_four(&q->keys[child]);
+        if (4 * child + 1 >= q->count) {
+            key_settle_at_leaf(q, i, first, key);
+            return;
+        }
+        if (!key_less(&q->keys[first], &key)) {
             break;
         }
-        const queue_key *four = &q->keys[child];
-        const uint32_t left = key_less(four[1], four[0]);
-        const uint32_t right = 2 + (uint32_t)key_less(four[3], four[2]);
-        const uint32_t least = key_less(four[right], four[left]) ? right : left;
-        if (!key_less(four[least], key)) {
-            break;
-        }
-        key_put(q, i, four[least]);
-        i = child + least;
+        key_put(q, i, q->keys[first]);
+        i = first;
+        child = 4 * i + 1;
     }
     key_put(q, i, key);
 }
@@ -206,7 +247,7 @@ static inline void key_rise(event_queue *q, uint32_t i, queue_key key)
 {
     while (i > 0) {
         const uint32_t parent = (i - 1) / 4;
-        if (!key_less(key, q->keys[parent])) {
+        if (!key_less(&key, &q->keys[parent])) {
             break;
         }
         key_put(q, i, q->keys[parent]);

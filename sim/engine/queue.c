@@ -18,7 +18,8 @@
  * something is served first: execution is by (time, rank, seq) among what is known.
  *
  * A lone event due at t skips the lanes. The root it leaves is a hole, which the next
- * insertion fills (heap_insert) or the next look at the heap closes (heap_close_hole).
+ * insertion fills (heap_insert) or the next look at the heap closes (heap_close_hole). The
+ * key left in the hole is due now, hence less than all others: keys that rise stop below it.
  *
  * Invariants (vs_engine_check walks them):
  *   1. no key is less than its parent; keys[0] counts only when there is no hole;
@@ -96,23 +97,24 @@ bool vs_queue_grow(vs_engine *engine)
     return queue_resize(engine, capacity < SLOT_LIMIT / 2 ? capacity * 2 : SLOT_LIMIT);
 }
 
+/* Puts key in the place of the one at i, which moves up or down as need be. */
+static void heap_replace(event_queue *q, uint32_t i, queue_key key)
+{
+    if (i > 0 && key_less(&key, &q->keys[(i - 1) / 4])) {
+        key_rise(q, i, key);
+    } else {
+        key_sink(q, i, key);
+    }
+}
+
 static void heap_remove(event_queue *q, uint32_t slot)
 {
-    /* Closing the hole may move the key, so look where it is afterwards. */
-    if (q->has_hole) {
-        heap_close_hole(q);
-    }
     const uint32_t i = q->where[slot];
     q->count--;
     const queue_key last = q->keys[q->count];
     q->keys[q->count] = KEY_BEYOND;
-    if (i == q->count) {
-        return;
-    }
-    if (i > 0 && key_less(last, q->keys[(i - 1) / 4])) {
-        key_rise(q, i, last);
-    } else {
-        key_sink(q, i, last);
+    if (i != q->count) {
+        heap_replace(q, i, last);
     }
 }
 
@@ -202,16 +204,12 @@ bool vs_engine_reschedule(vs_engine *engine, vs_timer timer, vs_ns time)
     }
     const uint32_t rank = rank_of(q, slot);
     const uint32_t i = q->where[slot];
-    if ((i & IN_LANE) != 0 || time == engine->now || q->has_hole) {
+    if ((i & IN_LANE) != 0 || time == engine->now) {
         vs_queue_detach(q, slot);
         event_place(engine, time, rank, seq | slot);
-        return true;
-    }
-    const queue_key key = {.time = time, .low = (uint64_t)rank << RANK_SHIFT | seq | slot};
-    if (i > 0 && key_less(key, q->keys[(i - 1) / 4])) {
-        key_rise(q, i, key);
     } else {
-        key_sink(q, i, key);
+        const uint64_t low = (uint64_t)rank << RANK_SHIFT | seq | slot;
+        heap_replace(q, i, (queue_key){.time = time, .low = low});
     }
     return true;
 }
