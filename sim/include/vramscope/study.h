@@ -30,8 +30,11 @@ typedef struct {
 uint32_t vs_study_largest(const vs_timeline *tl, uint8_t device, uint32_t event, vs_live *out,
                           uint32_t n);
 
-/* A small chart of one device for a terminal: rows of text, capacity line included. Columns and rows are in
- * characters. is_utf8 false: ASCII only. */
+/* A small chart of one device for a terminal: the memory's content stacked by category over time, the
+ * capacity as the top line, a cross where memory ran out, a time axis and a legend of what is drawn. A column
+ * is one real instant, the fullest of its share of the time, so no peak is lost. columns (40 .. 240) is the
+ * width of every line, rows (4 .. 64) the height above the axis, capacity line included; other values
+ * are taken as the nearest allowed. is_utf8 false: ASCII only. Nothing for a tape without that device. */
 void vs_study_chart(const vs_timeline *tl, uint8_t device, vs_outfile *out, uint32_t columns,
                     uint32_t rows, bool is_utf8);
 
