@@ -1,0 +1,1 @@
+vramscope sim llama-2-7b --gpu 24XiB

@@ -1,0 +1,1 @@
+mkdir "$TMP/empty" && cd "$TMP" && vramscope sim empty

@@ -1,0 +1,1 @@
+vramscope replay trace.pickle

@@ -1,0 +1,1 @@
+cd "$TMP" && printf "\\010\\000\\000\\000\\000\\000\\000\\000{}" >short.safetensors && vramscope inspect short.safetensors

@@ -1,0 +1,1 @@
+vramscope sim llama-2-7b --gpu rtx-4090 --gpu rtx-3090

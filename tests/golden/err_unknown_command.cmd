@@ -1,0 +1,1 @@
+vramscope smi llama-2-7b

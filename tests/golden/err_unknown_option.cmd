@@ -1,0 +1,1 @@
+vramscope sim llama-2-7b --dtpye bf16

@@ -1,0 +1,1 @@
+vramscope compare llama-2-7b --vary dtpye=fp32

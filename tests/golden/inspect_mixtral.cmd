@@ -1,0 +1,1 @@
+vramscope inspect mixtral-8x7b

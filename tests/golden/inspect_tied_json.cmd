@@ -1,0 +1,1 @@
+vramscope inspect qwen3-0.6b --json -

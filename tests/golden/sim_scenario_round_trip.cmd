@@ -1,0 +1,1 @@
+vramscope sim llama-2-7b --gpu 24GiB --quant bnb-nf4 --print-scenario >"$TMP/s.json" && vramscope sim --scenario "$TMP/s.json" --print-scenario | cmp - "$TMP/s.json" && vramscope sim --scenario "$TMP/s.json" --dtype fp32 --json - | grep -m 1 final_allocated

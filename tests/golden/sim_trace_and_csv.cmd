@@ -1,0 +1,1 @@
+vramscope sim qwen3-0.6b --gpu 8GiB --trace "$TMP/t.json" --csv "$TMP/t.csv" --tape "$TMP/t.tape" --json /dev/null >/dev/null && head -c 600 "$TMP/t.json" && echo && head -n 5 "$TMP/t.csv" && ls "$TMP"
