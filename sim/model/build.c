@@ -161,9 +161,8 @@ bool vs_build_expected(vs_model *model, vs_arena *arena, const vs_jnode *config,
     model->dims = numbers.dims;
     model->is_tied = numbers.is_tied;
     model->no_split_class = family->no_split_class;
-    if (model->architecture[0] == '\0') {
-        model->architecture = family->architecture;
-    }
+    const vs_str named = vs_str_of(model->architecture);
+    model->architecture = named.len == 0 ? family->architecture : model->architecture;
     if (!vs_builder_run(model, arena, &numbers, &hints, err)) {
         return false;
     }

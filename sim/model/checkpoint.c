@@ -113,7 +113,7 @@ static bool check_shard_names(const vs_checkpoint *c, vs_err *err)
             vs_err_at_input(err, c->folder);
             return vs_fail(err, VS_ERR_VALUE,
                            "shard %" PRIu64 " of %" PRIu64 " is missing: found %s and no index",
-                           (first == 0 ? i : i + 1u) + UINT64_C(0), total, c->files[i]);
+                           (uint64_t)(first == 0 ? i : i + 1u), total, c->files[i]);
         }
     }
     return c->file_count == total ||
@@ -211,11 +211,23 @@ static bool read_index(const char *path, vs_st_index *index, vs_arena *arena, vs
     return is_read;
 }
 
-/* One header, its tensors numbered with the shard. */
-static bool read_shard(const vs_checkpoint *c, const char *file, const char *asked_by,
-                       vs_st_header *header, vs_shard *shard, vs_arena *arena, vs_err *err)
+static bool fail_missing_shard(const vs_checkpoint *c, const char *file, const char *path,
+                               vs_err *err)
 {
-    const char *const path = vs_arena_printf(arena, "%s/%s", c->folder, file);
+    (void)vs_fail(err, VS_ERR_NOT_FOUND, "shard %s is missing%s%s", file,
+                  c->index_path == NULL ? "" : "; it is named by ",
+                  c->index_path == NULL ? "" : c->index_path);
+    if (err != NULL) {
+        vs_err_at_input(err, path);
+    }
+    return false;
+}
+
+/* Header of file number i, and what is known of the shard from it. */
+static bool read_shard(const vs_checkpoint *c, uint32_t i, vs_st_header *header,
+                       vs_shard *shard, vs_arena *arena, vs_err *err)
+{
+    const char *const path = vs_arena_printf(arena, "%s/%s", c->folder, c->files[i]);
     vs_path_kind kind = VS_PATH_ABSENT;
     if (path == NULL) {
         return vs_fail_memory(err, arena, "a path");
@@ -224,18 +236,12 @@ static bool read_shard(const vs_checkpoint *c, const char *file, const char *ask
         return false;
     }
     if (kind == VS_PATH_ABSENT) {
-        (void)vs_fail(err, VS_ERR_NOT_FOUND, "shard %s is missing%s%s", file,
-                      asked_by == NULL ? "" : "; it is named by ",
-                      asked_by == NULL ? "" : asked_by);
-        if (err != NULL) {
-            vs_err_at_input(err, path);
-        }
-        return false;
+        return fail_missing_shard(c, c->files[i], path, err);
     }
     if (!vs_safetensors_read(header, arena, path, &shard->file_bytes, err)) {
         return false;
     }
-    shard->file = file;
+    shard->file = c->files[i];
     shard->size_bytes = header->data_bytes;
     return true;
 }
@@ -250,8 +256,7 @@ static bool read_headers(const vs_checkpoint *c, vs_stored *stored, vs_arena *ar
     }
     uint64_t total = 0;
     for (uint32_t i = 0; i < c->file_count; i++) {
-        if (!read_shard(c, c->files[i], c->index_path, &headers[i], &stored->shards[i], arena,
-                        err)) {
+        if (!read_shard(c, i, &headers[i], &stored->shards[i], arena, err)) {
             return false;
         }
         total += headers[i].tensor_count;

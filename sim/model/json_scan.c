@@ -223,10 +223,10 @@ static bool decode(vs_scan *s, uint64_t end, char *out, size_t *out_len)
     uint64_t at = s->pos;
     while (at < end) {
         if (s->text[at] != '\\') {
-            out[len++] = (char)s->text[at++];
+            memcpy(out + len++, s->text + at++, 1);
             continue;
         }
-        const char kind = at + 1 < end ? (char)s->text[at + 1] : '\0';
+        const char kind = (char)(at + 1 < end ? s->text[at + 1] : 0);
         const char *const simple = kind == '\0' ? NULL : strchr(plain, kind);
         if (simple != NULL) {
             out[len++] = meant[simple - plain];
@@ -365,41 +365,65 @@ static bool skip_string(vs_scan *s, const char *what)
     return true;
 }
 
+/* The containers around the value at hand. */
+typedef struct {
+    char close[VS_SCAN_DEPTH_MAX];
+    uint32_t depth;
+} skip_stack;
+
+/* One value, or the beginning of a container that is not empty: *is_whole false. */
+static bool skip_one(vs_scan *s, skip_stack *stack, bool *is_whole)
+{
+    const uint8_t c = vs_scan_peek(s);
+    *is_whole = true;
+    if (c == '"') {
+        return skip_string(s, "a string");
+    }
+    if (c != '{' && c != '[') {
+        return skip_scalar(s);
+    }
+    if (stack->depth == VS_SCAN_DEPTH_MAX) {
+        return vs_scan_fail(s, s->pos, VS_ERR_LIMIT, "nested deeper than %d levels",
+                            VS_SCAN_DEPTH_MAX);
+    }
+    const char close = c == '{' ? '}' : ']';
+    s->pos++;
+    if (vs_scan_peek(s) == (uint8_t)close) {
+        s->pos++;
+        return true;
+    }
+    stack->close[stack->depth++] = close;
+    *is_whole = false;
+    return true;
+}
+
+/* After a whole value: closes the containers that end with it. */
+static bool close_ended(vs_scan *s, skip_stack *stack)
+{
+    bool is_last = true;
+    while (stack->depth > 0 && is_last) {
+        if (!vs_scan_separator(s, stack->close[stack->depth - 1], &is_last)) {
+            return false;
+        }
+        stack->depth -= is_last;
+    }
+    return true;
+}
+
 bool vs_scan_skip(vs_scan *s)
 {
-    char close[VS_SCAN_DEPTH_MAX];
-    uint32_t depth = 0;
-    bool is_last = false;
-    for (;;) {
-        const uint8_t c = vs_scan_peek(s);
-        if (c == '{' || c == '[') {
-            if (depth == VS_SCAN_DEPTH_MAX) {
-                return vs_scan_fail(s, s->pos, VS_ERR_LIMIT, "nested deeper than %d levels",
-                                    VS_SCAN_DEPTH_MAX);
-            }
-            s->pos++;
-            close[depth++] = c == '{' ? '}' : ']';
-            is_last = vs_scan_peek(s) == (uint8_t)close[depth - 1];
-            s->pos += is_last;
-        } else if (!(c == '"' ? skip_string(s, "a string") : skip_scalar(s))) {
-            return false;
-        } else if (depth > 0 && !vs_scan_separator(s, close[depth - 1], &is_last)) {
+    skip_stack stack = {.depth = 0};
+    bool is_whole = false;
+    do {
+        const bool is_member = stack.depth > 0 && stack.close[stack.depth - 1] == '}';
+        if (is_member && (!skip_string(s, "a member name") || !vs_scan_take(s, ':', "':'"))) {
             return false;
         }
-        while (depth > 0 && is_last) {
-            depth--;
-            if (depth > 0 && !vs_scan_separator(s, close[depth - 1], &is_last)) {
-                return false;
-            }
-        }
-        if (depth == 0) {
-            return !s->has_failed;
-        }
-        if (close[depth - 1] == '}' &&
-            (!skip_string(s, "a member name") || !vs_scan_take(s, ':', "':'"))) {
+        if (!skip_one(s, &stack, &is_whole) || (is_whole && !close_ended(s, &stack))) {
             return false;
         }
-    }
+    } while (stack.depth > 0);
+    return !s->has_failed;
 }
 
 bool vs_scan_end(vs_scan *s)

@@ -105,6 +105,7 @@ int vs_key_compare(const char *a, const char *b)
 
 #define RANK_PARTS 12u
 #define PARTS_MAX  65534u
+#define NO_PART    UINT16_MAX /* ends a row of ids */
 
 typedef struct {
     key_part *parts;
@@ -149,16 +150,11 @@ static uint32_t intern_part(part_table *table, const char *ptr, size_t len)
     return table->count++;
 }
 
-static bool open_table(part_table *table, const vs_tensor *tensors, uint32_t count,
-                       vs_arena *arena)
+/* Room for one new part per name and some: real models have a few hundred. When it is not enough, names are
+ * compared as text. */
+static bool open_table(part_table *table, uint32_t count, vs_arena *arena)
 {
-    uint64_t part_count = count;
-    for (uint32_t i = 0; i < count && part_count < PARTS_MAX; i++) {
-        for (const char *c = tensors[i].name; *c != '\0'; c++) {
-            part_count += *c == '.';
-        }
-    }
-    table->capacity = part_count < PARTS_MAX ? (uint32_t)part_count : PARTS_MAX;
+    table->capacity = count < PARTS_MAX - 512 ? count + 512 : PARTS_MAX;
     uint32_t slot_count = 64;
     while (slot_count < 2 * table->capacity) {
         slot_count *= 2;
@@ -225,9 +221,8 @@ static bool rank_parts(part_table *table, uint16_t *ranks, vs_arena *arena)
 
 static void pack_ranks(vs_sort_key *key, const uint16_t *ids, const uint16_t *ranks)
 {
-    for (uint32_t p = 0; p < RANK_PARTS; p++) {
-        const uint64_t rank = ids[p] == UINT16_MAX ? 0 : ranks[ids[p]];
-        key->word[p / 4] = key->word[p / 4] << 16 | rank;
+    for (uint32_t p = 0; p < RANK_PARTS && ids[p] != NO_PART; p++) {
+        key->word[p / 4] |= (uint64_t)ranks[ids[p]] << (48 - p % 4 * 16);
     }
 }
 
@@ -238,7 +233,7 @@ static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t coun
 {
     part_table table = {0};
     uint16_t *const ids = VS_ARRAY(arena, uint16_t, (size_t)count * RANK_PARTS);
-    if (ids == NULL || !open_table(&table, tensors, count, arena)) {
+    if (ids == NULL || !open_table(&table, count, arena)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -247,7 +242,7 @@ static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t coun
         const char *const before = i == 0 ? "" : tensors[i - 1].name;
         if (i > 0) {
             memcpy(row, row - RANK_PARTS, RANK_PARTS * sizeof *row);
-        }
+        } /* what is not shared is overwritten */
         const uint32_t filled = split_name(&table, tensors[i].name, before, row);
         if (filled == UINT32_MAX) {
             for (uint32_t k = 0; k < count; k++) {
@@ -255,8 +250,8 @@ static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t coun
             }
             return true;
         }
-        for (uint32_t p = filled; p < RANK_PARTS; p++) {
-            row[p] = UINT16_MAX;
+        if (filled < RANK_PARTS) {
+            row[filled] = NO_PART;
         }
     }
     uint16_t *const ranks = VS_ARRAY(arena, uint16_t, table.count);

@@ -52,15 +52,16 @@ typedef struct {
 static void make_pattern(const char *name, char out[PATTERN_BYTES])
 {
     size_t used = 0;
+    bool starts_part = true;
     while (*name != '\0' && used < PATTERN_BYTES - 4) {
-        const size_t digits = strspn(name, "0123456789");
-        const bool starts_part = used == 0 || out[used - 1] == '.';
-        if (starts_part && digits > 0 && (name[digits] == '.' || name[digits] == '\0')) {
+        const size_t digits = starts_part ? strspn(name, "0123456789") : 0;
+        if (digits > 0 && (name[digits] == '.' || name[digits] == '\0')) {
             out[used++] = '*';
             name += digits;
         } else {
             out[used++] = *name++;
         }
+        starts_part = out[used - 1] == '.';
     }
     memcpy(out + used, *name == '\0' ? "" : "...", *name == '\0' ? 1 : 4);
 }

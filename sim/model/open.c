@@ -331,11 +331,14 @@ static bool open_catalogue(opening *o, const vs_catalogue_model *entry)
     return is_built;
 }
 
+/* Names and hub names that a suggestion is chosen from. */
+#define NAMES_MAX ((size_t)128)
+
 static bool fail_unknown(opening *o, const char *spec)
 {
-    const char *names[2 * 64];
+    const char *names[NAMES_MAX];
     size_t count = 0;
-    for (uint32_t i = 0; i < vs_catalogue_model_count() && count + 1 < 2 * 64; i++) {
+    for (uint32_t i = 0; i < vs_catalogue_model_count() && count + 1 < NAMES_MAX; i++) {
         names[count++] = vs_catalogue_model_at(i)->name;
         names[count++] = vs_catalogue_model_at(i)->hub;
     }

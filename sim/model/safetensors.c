@@ -396,6 +396,7 @@ static bool parse(vs_st_header *header, vs_arena *arena, vs_str head, uint64_t f
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the public signature */
 bool vs_safetensors_parse(vs_st_header *header, vs_arena *arena, const void *head,
                           uint64_t head_bytes, uint64_t file_bytes, const char *input_name,
                           vs_err *err)

@@ -90,6 +90,7 @@ static bool read_heads(vs_config *c, vs_err *err)
 {
     vs_model_dims *const d = &c->dims;
     const vs_jnode *const root = &c->root;
+    vs_assert(d->heads > 0); /* read before, 0 refused */
     const bool kv_null = is_null(root, "num_key_value_heads");
     const uint64_t kv_default = kv_null ? 0 : c->family->default_kv_heads;
     const number_rule kv = {"num_key_value_heads", kv_default == 0 ? d->heads : kv_default,
@@ -97,6 +98,7 @@ static bool read_heads(vs_config *c, vs_err *err)
     if (!read_number(root, &kv, &d->kv_heads, err)) {
         return false;
     }
+    vs_assert(d->kv_heads > 0);
     if (d->heads % d->kv_heads != 0) {
         const vs_jnode node = vs_json_member(root, "num_key_value_heads");
         return vs_json_fail(&node, err,
