@@ -36,35 +36,31 @@ typedef struct {
 
 static const extent nothing = {.min = UINT64_MAX, .max = 0, .where = NO_SAMPLE};
 
-static inline void fold_samples(const uint64_t *value, uint64_t from, uint64_t to, extent *x)
-{
-    for (uint64_t i = from; i < to; i++) {
-        const uint64_t v = value[i];
-        x->min = v < x->min ? v : x->min;
-        if (v > x->max || (v == x->max && i < x->where)) {
-            x->max = v;
-            x->where = i;
-        }
-    }
-}
-
-static inline void fold_nodes(const level *l, uint64_t from, uint64_t to, extent *x)
-{
-    for (uint64_t i = from; i < to; i++) {
-        x->min = l->min[i] < x->min ? l->min[i] : x->min;
-        if (l->max[i] > x->max || (l->max[i] == x->max && l->where[i] < x->where)) {
-            x->max = l->max[i];
-            x->where = l->where[i];
-        }
-    }
-}
-
+/* Adds entries [from, to) of a level. The values first, without a branch that depends on them; the
+ * place only when they matter, which a range sees a few times. */
 static inline void fold(const level *l, uint64_t from, uint64_t to, extent *x)
 {
-    if (l->where == NULL) {
-        fold_samples(l->max, from, to, x);
-    } else {
-        fold_nodes(l, from, to, x);
+    if (from >= to) {
+        return;
+    }
+    uint64_t min = l->min[from];
+    uint64_t max = l->max[from];
+    for (uint64_t i = from + 1; i < to; i++) {
+        min = l->min[i] < min ? l->min[i] : min;
+        max = l->max[i] > max ? l->max[i] : max;
+    }
+    x->min = min < x->min ? min : x->min;
+    if (max < x->max) {
+        return;
+    }
+    uint64_t i = from;
+    while (l->max[i] != max) {
+        i++;
+    }
+    const uint64_t where = l->where != NULL ? l->where[i] : i;
+    if (max > x->max || where < x->where) {
+        x->max = max;
+        x->where = where;
     }
 }
 
@@ -197,7 +193,8 @@ static uint64_t lower_u64(const uint64_t *column, uint64_t from, uint64_t to, ui
     return from;
 }
 
-/* The same, looking near `from` first: 1, 2, 4 ... steps ahead, beginning with `stride`. */
+/* The same, looking near `from` first: in steps that begin with `stride` and double. (Looking around
+ * from + stride in small steps instead was no faster on a million uneven samples.) */
 static uint64_t lower_u64_near(const uint64_t *column, uint64_t from, uint64_t to,
                                uint64_t wanted, uint64_t stride)
 {

@@ -428,15 +428,25 @@ static void spans_are_sorted_by_start_and_their_overlaps_merged(void **state)
 static void the_order_of_appending_spans_does_not_show(void **state)
 {
     fixture *f = *state;
-    static const uint8_t order[2][6] = {{0, 1, 2, 3, 4, 5}, {5, 2, 0, 4, 1, 3}};
+
+    static const struct {
+        uint32_t name;
+        vs_category category;
+        vs_bytes size_bytes;
+    } spans[6] = {/* each differs from the first in one thing */
+                  {0, VS_CAT_W_16, 1}, {1, VS_CAT_W_16, 1}, {0, VS_CAT_KV, 1},
+                  {0, VS_CAT_W_16, 2}, {0, VS_CAT_ACT, 1},  {2, VS_CAT_W_16, 1}};
+
+    static const uint8_t order[2][6] = {{0, 1, 2, 3, 4, 5}, {5, 2, 3, 4, 1, 0}};
     vs_timeline tl[2];
     for (int round = 0; round < 2; round++) {
         f->tape = vs_tape_new(&f->arena, NULL);
-        (void)vs_tape_add_lane(f->tape, "a");
-        (void)vs_tape_add_lane(f->tape, "b");
+        (void)vs_tape_add_lane(f->tape, "one");
+        (void)vs_tape_string(f->tape, vs_str_of("two"));
         for (int i = 0; i < 6; i++) {
             const uint8_t k = order[round][i];
-            vs_tape_span(f->tape, k % 2, k / 4, 10, VS_CAT_W_16, 0, k);
+            vs_tape_span(f->tape, 0, 5, 10, spans[k].category, spans[k].name,
+                         spans[k].size_bytes);
         }
         tl[round] = seal(f);
     }

@@ -255,6 +255,39 @@ static void contents_that_would_mislead_readers_are_refused(void **state)
     }
 }
 
+/* Replaces the fixture's tape by one of a block that lives from event 0 to event 1, at one instant. */
+static void use_short_life(fixture *f)
+{
+    vs_err err = {0};
+    vs_tape *tape = vs_tape_new(&f->arena, NULL);
+    (void)vs_tape_add_device(tape, VS_DEVICE_HOST, "host", VS_GIB);
+    vs_event event = {.kind = VS_EV_ALLOC, .block = vs_tape_new_block(tape), .size_bytes = 512};
+    vs_tape_event(tape, &event);
+    event.kind = VS_EV_FREE;
+    vs_tape_event(tape, &event);
+    assert_true(vs_tape_seal(tape, &f->tl, &err));
+    memcpy(f->copy, f->tl.image, f->tl.image_bytes);
+}
+
+static void two_samples_after_one_event_are_refused(void **state)
+{
+    fixture *f = *state;
+    use_short_life(f);
+    spoil(f, SEC_SAMPLE_EVENT, 4, 0);
+    assert_refused(f, "follow the events");
+}
+
+static void a_death_before_the_birth_is_refused(void **state)
+{
+    fixture *f = *state;
+    use_short_life(f);
+    spoil(f, SEC_EVENT_KIND, 0, VS_EV_FREE);
+    spoil(f, SEC_EVENT_KIND, 1, VS_EV_ALLOC);
+    spoil(f, SEC_BLOCKS, offsetof(vs_block_info, born_event), 1);
+    spoil(f, SEC_BLOCKS, offsetof(vs_block_info, dead_event), 0);
+    assert_refused(f, "does not die where it says");
+}
+
 static void an_end_that_is_not_the_end_is_refused(void **state)
 {
     fixture *f = *state;
@@ -309,6 +342,8 @@ int main(void)
         TEST(a_gap_that_is_not_zero_is_refused),
         TEST(absurd_counts_do_not_overflow),
         TEST(contents_that_would_mislead_readers_are_refused),
+        TEST(two_samples_after_one_event_are_refused),
+        TEST(a_death_before_the_birth_is_refused),
         TEST(an_end_that_is_not_the_end_is_refused),
         TEST(checksums_are_those_of_xxh64),
         TEST(the_layout_is_the_documented_one),
