@@ -7,6 +7,23 @@ static bool broken(vs_err *err, const char *what, uint64_t at)
                    at);
 }
 
+static bool check_key(const vs_engine *engine, uint32_t i, vs_err *err)
+{
+    const event_queue *q = &engine->queue;
+    const queue_key key = q->keys[i];
+    const uint32_t slot = (uint32_t)(key.low & SLOT_MASK);
+    if (slot == 0 || slot >= q->capacity || q->where[slot] != i) {
+        return broken(err, "a key whose slot points elsewhere", i);
+    }
+    if (q->slots[slot].id == 0 || (q->slots[slot].id & SLOT_MASK) != slot) {
+        return broken(err, "a key of a free slot", i);
+    }
+    if (key.time <= engine->now) {
+        return broken(err, "a key that was due", i);
+    }
+    return true;
+}
+
 static bool check_heap(const vs_engine *engine, vs_err *err)
 {
     const event_queue *q = &engine->queue;
@@ -15,20 +32,12 @@ static bool check_heap(const vs_engine *engine, vs_err *err)
         return broken(err, "a hole in an empty heap", 0);
     }
     for (uint32_t i = first; i < q->count; i++) {
-        const queue_key key = q->keys[i];
-        const uint32_t slot = (uint32_t)(key.low & SLOT_MASK);
         const uint32_t parent = i == 0 ? 0 : (i - 1) / 4;
-        if (i > 0 && parent >= first && !key_less(&q->keys[parent], &key)) {
+        if (i > 0 && parent >= first && !key_less(&q->keys[parent], &q->keys[i])) {
             return broken(err, "a key before its parent", i);
         }
-        if (slot == 0 || slot >= q->capacity || q->where[slot] != i) {
-            return broken(err, "a key whose slot points elsewhere", i);
-        }
-        if (q->slots[slot].id == 0 || (q->slots[slot].id & SLOT_MASK) != slot) {
-            return broken(err, "a key of a free slot", i);
-        }
-        if (key.time <= engine->now) {
-            return broken(err, "a key that was due", i);
+        if (!check_key(engine, i, err)) {
+            return false;
         }
     }
     for (uint32_t i = q->count; i < q->count + 4; i++) {

@@ -20,7 +20,7 @@ static bool register_process(vs_engine *engine, vs_process *process)
         const uint32_t old = engine->process_capacity;
         const uint32_t wider = old == 0 ? 16 : old * 2;
         vs_process **table =
-            vs_engine_enlarge(engine, engine->processes, old, wider, sizeof *table);
+            vs_engine_enlarge(engine, engine->processes, old, wider, sizeof(vs_process *));
         if (table == NULL) {
             return vs_engine_fail(engine, FAILURE_MEMORY, "process table");
         }

@@ -482,7 +482,7 @@ static void invent_flow(scenario *s, uint32_t i, uint32_t links_per_flow)
 
 static void one_round(uint64_t seed)
 {
-    static scenario s; /* large; set up anew each round */
+    scenario s;
     memset(&s, 0, sizeof s);
     vs_err err = {0};
     assert_true(vs_arena_open(&s.arena, 4 * VS_MIB, &err));

@@ -14,10 +14,10 @@ typedef struct fixture fixture;
 typedef struct {
     vs_process process; /* first: the engine hands it back */
     fixture *f;
-    char letter;
     vs_gate *gate;
     vs_ns delay;
     uint32_t steps_left;
+    char letter;
 } actor;
 
 struct fixture {
@@ -200,7 +200,7 @@ static void a_hundred_processes_each_take_their_turn(void **state)
     (void)state;
     fixture f;
     setup(&f);
-    static actor actors[100]; /* too large for comfort on the stack; set before use */
+    actor actors[100];
     for (uint32_t i = 0; i < 100; i++) {
         actors[i] = actor_of(&f, (char)('!' + i % 90), step_and_sleep, 1 + i, 2);
         start(&f, &actors[i]);

@@ -110,8 +110,8 @@ static void events_of_one_rank_run_in_the_order_they_were_scheduled(void **state
     (void)state;
     fixture f;
     setup(&f, 0);
-    for (char letter = 'a'; letter <= 'z'; letter++) {
-        at(&f, 7, VS_RANK_STEP, letter);
+    for (int i = 0; i < 26; i++) {
+        at(&f, 7, VS_RANK_STEP, (char)('a' + i));
     }
     expect_log(&f, "abcdefghijklmnopqrstuvwxyz");
 }
