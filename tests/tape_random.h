@@ -104,15 +104,17 @@ static inline void random_free_or_recat(random_tape *r)
     vs_tape_event(r->tape, &event);
 }
 
+/* One draw a statement, here and below: the order in which arguments and initialisers are evaluated is the
+ * compiler's, and a seed should mean the same tape everywhere. */
 static inline void random_level(random_tape *r)
 {
     static const uint8_t levels[] = {VS_CAT_CONTEXT, VS_CAT_OTHER, VS_CAT_PINNED,
                                      VS_CAT_PAGECACHE, VS_CAT_HOSTHEAP};
-    const vs_event event = {.time_ns = r->now,
-                            .kind = VS_EV_LEVEL,
-                            .device = (uint8_t)random_below(r, RANDOM_DEVICES),
-                            .category = levels[random_below(r, sizeof levels)],
-                            .size_bytes = random_below(r, 4) * random_below(r, VS_GIB)};
+    vs_event event = {.time_ns = r->now, .kind = VS_EV_LEVEL};
+    event.device = (uint8_t)random_below(r, RANDOM_DEVICES);
+    event.category = levels[random_below(r, sizeof levels)];
+    event.size_bytes = random_below(r, 4) * VS_GIB;
+    event.size_bytes += event.size_bytes > 0 ? random_below(r, VS_GIB) : 0;
     vs_tape_event(r->tape, &event);
 }
 
@@ -120,23 +122,23 @@ static inline void random_other(random_tape *r)
 {
     static const uint8_t kinds[] = {VS_EV_OOM, VS_EV_PHASE, VS_EV_PROGRESS, VS_EV_SURFACE,
                                     VS_EV_MARK};
-    const vs_event event = {.time_ns = r->now,
-                            .kind = kinds[random_below(r, sizeof kinds)],
-                            .size_bytes = random_below(r, 3) * VS_MIB,
-                            .extra = random_below(r, 100),
-                            .block = VS_NO_BLOCK,
-                            .name = r->names[random_below(r, RANDOM_NAMES)]};
+    vs_event event = {.time_ns = r->now, .block = VS_NO_BLOCK};
+    event.kind = kinds[random_below(r, sizeof kinds)];
+    event.size_bytes = random_below(r, 3) * VS_MIB;
+    event.extra = random_below(r, 100);
+    event.name = r->names[random_below(r, RANDOM_NAMES)];
     vs_tape_event(r->tape, &event);
 }
 
 static inline void random_span(random_tape *r)
 {
     const vs_ns start = random_below(r, r->now + 2 * r->gap_ns + 1);
-    const vs_ns end =
-        start + (random_below(r, 5) == 0 ? 0 : random_below(r, 3 * r->gap_ns + 1));
-    vs_tape_span(r->tape, (uint16_t)random_below(r, RANDOM_LANES), start, end,
-                 (vs_category)random_category(r), r->names[random_below(r, RANDOM_NAMES)],
-                 random_below(r, VS_GIB));
+    const bool is_empty = random_below(r, 5) == 0;
+    const vs_ns end = start + (is_empty ? 0 : random_below(r, 3 * r->gap_ns + 1));
+    const uint16_t lane = (uint16_t)random_below(r, RANDOM_LANES);
+    const vs_category category = (vs_category)random_category(r);
+    const uint32_t name = r->names[random_below(r, RANDOM_NAMES)];
+    vs_tape_span(r->tape, lane, start, end, category, name, random_below(r, VS_GIB));
 }
 
 static inline void random_step(random_tape *r)

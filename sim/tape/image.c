@@ -7,8 +7,9 @@
  * content, a reader compares places instead of trusting them, and sections cannot overlap.
  *
  * The checksum is XXH64, not CRC-32: sealing happens on every run, also while a slider is being
- * dragged. Measured on a 2-core Xeon virtual machine (November 2026): zlib 1.2.13 crc32 1.9 GB/s,
- * a quarter of a millisecond for the half megabyte of a 7B load; this, figure in tests/bench. */
+ * dragged. Measured on a 2-core Xeon virtual machine (November 2026): crc32 of zlib 1.2.13 does
+ * 1.9 GB/s, a quarter of a millisecond for the half megabyte of a 7B load; this 9 GB/s and more
+ * (tests/bench/bench_tape.c). */
 #include "sim/tape/internal.h"
 
 #include <string.h>
