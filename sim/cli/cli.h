@@ -58,6 +58,8 @@ int cmd_view(cli *c, int argc, char **argv);
 /* help.c */
 void cli_help_command(vs_outfile *out, const char *command); /* one command, with examples */
 void cli_help_overview(vs_outfile *out);
+/* Words of text in lines of at most 100 columns, the first beginning at column, the others indented. */
+void cli_wrapped(vs_outfile *out, const char *text, size_t indent, size_t column);
 const char *const *cli_command_names(size_t *out_count); /* those of this version */
 bool cli_is_planned(const char *command);
 

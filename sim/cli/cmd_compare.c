@@ -177,8 +177,9 @@ static void write_table(vs_outfile *out, const comparison *cmp)
     for (uint32_t i = 0; i < cmp->count; i++) {
         const row *r = &cmp->rows[i];
         if (r->reason[0] != '\0') {
-            vs_outfile_printf(out, "\n%s: out of memory with %" PRIu32 ".%" PRIu32 " %% of the weights in place. %s\n",
-                              r->label, r->consumed_ppm / 10000, r->consumed_ppm / 1000 % 10, r->reason);
+            vs_outfile_printf(out, "\n%s: out of memory with %" PRIu32 ".%" PRIu32 " %% of the weights in place.\n  ",
+                              r->label, r->consumed_ppm / 10000, r->consumed_ppm / 1000 % 10);
+            cli_wrapped(out, r->reason, 2, 2);
         }
     }
 }

@@ -52,17 +52,19 @@ static const command_help *find_help(const char *command)
     return NULL;
 }
 
-/* Fills lines of at most 100 columns, indented after the first. */
-static void wrapped(vs_outfile *out, const char *text, size_t indent, size_t column)
+void cli_wrapped(vs_outfile *out, const char *text, size_t indent, size_t column)
 {
+    bool is_first = true;
     while (*text != '\0') {
-        size_t len = strcspn(text, " ");
-        if (column + len + 1 > 100 && column > indent) {
+        const size_t len = strcspn(text, " ");
+        if (!is_first && column + 1 + len > 100) {
             vs_outfile_printf(out, "\n%*s", (int)indent, "");
             column = indent;
+            is_first = true;
         }
-        vs_outfile_printf(out, "%.*s ", (int)len, text);
-        column += len + 1;
+        vs_outfile_printf(out, "%s%.*s", is_first ? "" : " ", (int)len, text);
+        column += len + (is_first ? 0 : 1);
+        is_first = false;
         text += len;
         text += strspn(text, " ");
     }
@@ -85,7 +87,7 @@ static void option_row(vs_outfile *out, const vs_option *option)
     } else {
         vs_outfile_printf(out, "%*s", 30 - n, "");
     }
-    wrapped(out, option->help, 30, 30);
+    cli_wrapped(out, option->help, 30, 30);
 }
 
 static void option_rows(vs_outfile *out)
@@ -113,7 +115,7 @@ void cli_help_command(vs_outfile *out, const char *command)
         return;
     }
     vs_outfile_printf(out, "usage: %s\n\n", help->usage);
-    wrapped(out, help->what, 0, 0);
+    cli_wrapped(out, help->what, 0, 0);
     if (help->has_settings) {
         vs_outfile_printf(out, "\nMODEL: a catalogue name, a folder (config.json and/or safetensors, hub cache), a "
                                "config.json,\na .safetensors or a .safetensors.index.json file.\n"
@@ -134,7 +136,7 @@ void cli_help_overview(vs_outfile *out)
     vs_outfile_printf(out, "vramscope %s: what loading a large model does to a GPU's memory, simulated.\n\n", VS_VERSION);
     for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
         vs_outfile_printf(out, "  %-10s ", helps[i].name);
-        wrapped(out, helps[i].what, 13, 13);
+        cli_wrapped(out, helps[i].what, 13, 13);
     }
     vs_outfile_printf(out, "\n`vramscope help COMMAND` shows its options. First steps:\n"
                            "  vramscope sim llama-2-7b --gpu rtx-4090\n"

@@ -29,7 +29,8 @@ static void headline(vs_outfile *out, const cli_run *run)
                       r->machine.gpus[0].name, r->is_async ? "async" : "sequential",
                       r->verdict == VS_VERDICT_FITS ? "done in " : "dies after ", vs_format_duration(r->load_ns, load));
     if (r->reason[0] != '\0') {
-        vs_outfile_printf(out, "\n  %s\n", r->reason);
+        vs_outfile_printf(out, "\n  ");
+        cli_wrapped(out, r->reason, 2, 2);
     }
 }
 
@@ -165,8 +166,8 @@ static void assumed(vs_outfile *out, const cli_run *run)
     if (m->assumed_count == 0) {
         return;
     }
-    vs_outfile_printf(out, "\n  Assumed, not measured on this machine (sources: --json -):\n");
-    uint32_t column = 0;
+    vs_outfile_printf(out, "\n  Assumed, not measured on this machine (sources: --json -):");
+    size_t column = 101; /* the first begins a line */
     for (uint32_t i = 0; i < m->assumed_count; i++) {
         char value[VS_TEXT_BYTES];
         const char *key = m->assumed[i].key;
@@ -175,13 +176,11 @@ static void assumed(vs_outfile *out, const cli_run *run)
         const bool is_rate = len > 12 && strcmp(key + len - 12, "_bytes_per_s") == 0;
         const char *text = is_bytes || is_rate ? vs_format_size(m->assumed[i].value, value)
                                                : vs_format_grouped(m->assumed[i].value, value);
-        const uint32_t width = (uint32_t)(len + strlen(text) + (is_rate ? 2 : 0) + 3);
-        if (column == 0 || column + width > 100) {
-            vs_outfile_printf(out, "%s    ", column == 0 ? "" : "\n");
-            column = 4;
-        }
-        vs_outfile_printf(out, "%s %s%s%s", key, text, is_rate ? "/s" : "", i + 1 < m->assumed_count ? ", " : "\n");
-        column += width;
+        const size_t width = len + strlen(text) + (is_rate ? 2 : 0) + 3;
+        const bool is_new_line = column + width > 100;
+        vs_outfile_printf(out, "%s%s %s%s%s", is_new_line ? "\n    " : " ", key, text, is_rate ? "/s" : "",
+                          i + 1 < m->assumed_count ? "," : "\n");
+        column = (is_new_line ? 4 : column) + width;
     }
 }
 
