@@ -7,9 +7,9 @@
 #define SDL_MAIN_HANDLED
 #include "viz/app/window.h"
 
-#include "viz/app/input.h"
 #include "viz/draw/raster.h"
 #include "viz/view/headline.h"
+#include "viz/view/input.h"
 
 #include <SDL.h>
 #include <stdio.h>

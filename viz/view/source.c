@@ -101,20 +101,49 @@ uint32_t vs_memory_column_event(const vs_memory *memory, const vs_timeline *tl, 
 
 /* ---- the peak ---------------------------------------------------------------------------- */
 
+/* Walks the samples of the allocated track, forward only, so that all stretches of equal use
+ * together cost one pass. */
+typedef struct {
+    const vs_timeline *tl;
+    uint64_t at, stop;
+    vs_bytes bytes; /* allocated after the last sample walked */
+} walker;
+
+/* The first fullest moment of the events [first, stop) and what was allocated then. */
+static uint32_t walk_stretch(walker *w, uint32_t first, uint32_t stop, vs_bytes *out_bytes)
+{
+    uint32_t best = first;
+    vs_bytes most = w->bytes;
+    for (; w->at < w->stop && w->tl->sample_event[w->at] < stop; w->at++) {
+        const uint32_t event = w->tl->sample_event[w->at];
+        w->bytes = w->tl->sample_value[w->at];
+        if (event <= first || w->bytes > most) {
+            most = w->bytes;
+            best = event > first ? event : first;
+        }
+    }
+    *out_bytes = most;
+    return best;
+}
+
 static void find_peak(vs_memory *memory, const vs_timeline *tl)
 {
-    const vs_track_info *info = &tl->tracks[memory->used];
+    const vs_track_info *used = &tl->tracks[memory->used];
+    walker w = {.tl = tl};
+    if (memory->allocated != VS_NO_TRACK) {
+        w.at = tl->tracks[memory->allocated].first;
+        w.stop = w.at + tl->tracks[memory->allocated].count;
+    }
     uint32_t best = VS_NO_EVENT;
-    vs_bytes best_allocated = 0;
-    for (uint64_t i = info->first; i < info->first + info->count; i++) {
-        if (tl->sample_value[i] != info->max) {
-            continue;
-        }
-        uint32_t event = fullest(memory, tl, tl->sample_event[i], 0, VS_NS_NEVER);
-        vs_bytes allocated = at_event(tl, memory->allocated, event);
-        if (best == VS_NO_EVENT || allocated > best_allocated) {
+    vs_bytes best_bytes = 0;
+    const uint64_t stop = used->first + used->count;
+    for (uint64_t i = used->first; i < stop; i++) {
+        vs_bytes bytes = 0;
+        const uint32_t next = i + 1 < stop ? tl->sample_event[i + 1] : tl->event_count;
+        const uint32_t event = walk_stretch(&w, tl->sample_event[i], next, &bytes);
+        if (tl->sample_value[i] == used->max && (best == VS_NO_EVENT || bytes > best_bytes)) {
             best = event;
-            best_allocated = allocated;
+            best_bytes = bytes;
         }
     }
     vs_memory_at_event(memory, tl, best, &memory->peak);

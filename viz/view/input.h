@@ -1,7 +1,7 @@
-/* viz/app/input.h - what keys and the mouse do, as changes of plain state. Knows no SDL, so
+/* viz/view/input.h - what keys and the mouse do, as changes of plain state. Knows no SDL, so
  * that it can be driven by tests and, later, by scripts. */
-#ifndef VS_VIZ_APP_INPUT_H
-#define VS_VIZ_APP_INPUT_H
+#ifndef VS_VIZ_VIEW_INPUT_H
+#define VS_VIZ_VIEW_INPUT_H
 
 #include "viz/view/view.h"
 
@@ -49,4 +49,4 @@ void vs_input_leave(vs_input *input);
 void vs_input_press(vs_input *input, bool is_left);
 void vs_input_release(vs_input *input, bool is_left);
 
-#endif /* VS_VIZ_APP_INPUT_H */
+#endif /* VS_VIZ_VIEW_INPUT_H */

@@ -1,4 +1,4 @@
-#include "viz/app/input.h"
+#include "viz/view/input.h"
 
 #include <math.h>
 
