@@ -93,13 +93,11 @@ bool vs_pool_visit(const vs_pool *pool, vs_arena *scratch,
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
-#define CHECK(condition)                                                                       \
-    do {                                                                                       \
-        if (!(condition)) {                                                                    \
-            return vs_fail(err, VS_ERR_INTERNAL, "pool check, line %d: %s", __LINE__,          \
-                           #condition);                                                        \
-        }                                                                                      \
-    } while (false)
+/* False, with the statement that does not hold. */
+static bool holds(bool statement, const char *text, vs_err *err)
+{
+    return statement || vs_fail(err, VS_ERR_INTERNAL, "pool check: not true that %s", text);
+}
 
 /* What the statistics should be, from the blocks alone. */
 typedef struct {
@@ -121,71 +119,82 @@ typedef struct {
     uint32_t slots;
 } recount;
 
-static void tally(uint64_t sums[VS_STAT_CLASSES], bool is_small, uint64_t by)
+static void tally(uint64_t sums[VS_STAT_CLASSES], uint32_t home, uint64_t by)
 {
     sums[VS_STAT_ALL] += by;
-    sums[vsp_stat_class(is_small)] += by;
+    sums[vsp_stat_class(home)] += by;
 }
 
 static void recount_block(const vs_pool *pool, uint32_t slot, recount *sum)
 {
     const pool_block *block = &pool->blocks[slot];
-    const bool is_small = pool->homes[block->home]->is_small;
+    const uint32_t home = block->home;
     sum->slots++;
     sum->events += block->event_count;
     if (block->state != SLOT_UNMAPPED) {
-        tally(sum->reserved_bytes, is_small, block->size_bytes);
+        tally(sum->reserved_bytes, home, block->size_bytes);
     }
     if (block->state == SLOT_ALLOCATED) {
-        tally(sum->allocation, is_small, 1);
-        tally(sum->allocated_bytes, is_small, block->size_bytes);
+        tally(sum->allocation, home, 1);
+        tally(sum->allocated_bytes, home, block->size_bytes);
         sum->tensor_bytes += block->used.counted_bytes;
         sum->oversize_allocations += block->size_bytes >= pool->conf.max_split_bytes;
     }
     if (block->state == SLOT_ALLOCATED || block->state == SLOT_PENDING) {
-        tally(sum->active, is_small, 1);
-        tally(sum->active_bytes, is_small, block->size_bytes);
-        tally(sum->requested_bytes, is_small, block->used.asked_bytes);
+        tally(sum->active, home, 1);
+        tally(sum->active_bytes, home, block->size_bytes);
+        tally(sum->requested_bytes, home, block->used.asked_bytes);
     }
     if (block->state == SLOT_FREE) {
         sum->free_blocks++;
         if (vsp_is_split(pool, slot) && block->range == 0) {
-            tally(sum->inactive_split, is_small, 1);
-            tally(sum->inactive_split_bytes, is_small, block->size_bytes);
+            tally(sum->inactive_split, home, 1);
+            tally(sum->inactive_split_bytes, home, block->size_bytes);
         }
     }
     sum->unmapped_blocks += block->state == SLOT_UNMAPPED;
 }
 
+static bool check_unmapped(const vs_pool *pool, const pool_block *block, vs_err *err)
+{
+    const pool_range *range = &pool->ranges[block->range];
+    return holds(block->range != 0, "unmapped blocks lie in ranges", err) &&
+           holds((block->addr - range->addr) % range->page_bytes == 0 &&
+                     block->size_bytes % range->page_bytes == 0,
+                 "unmapped blocks are whole pages", err);
+}
+
+static bool check_next(const vs_pool *pool, uint32_t slot, vs_err *err)
+{
+    const pool_block *block = &pool->blocks[slot];
+    const pool_block *next = &pool->blocks[block->next];
+    const bool can_be_twice = block->state == SLOT_ALLOCATED || block->state == SLOT_PENDING;
+    return holds(next->prev == slot, "links agree both ways", err) &&
+           holds(next->addr == block->addr + block->size_bytes, "blocks tile their segment",
+                 err) &&
+           holds(next->state != block->state || can_be_twice,
+                 "free or unmapped neighbours are merged", err);
+}
+
 static bool check_block(const vs_pool *pool, uint32_t slot, uint32_t head, vs_err *err)
 {
     const pool_block *block = &pool->blocks[slot];
-    CHECK(block->state != SLOT_UNUSED);
-    CHECK(block->size_bytes > 0);
-    CHECK(block->home == pool->blocks[head].home);
-    CHECK(block->range == pool->blocks[head].range);
-    CHECK(block->event_count == 0 || block->state == SLOT_PENDING);
-    CHECK(block->state != SLOT_PENDING || block->event_count > 0);
-    if (block->state == SLOT_UNMAPPED) {
-        CHECK(block->range != 0);
-        const pool_range *range = &pool->ranges[block->range];
-        CHECK((block->addr - range->addr) % range->page_bytes == 0);
-        CHECK(block->size_bytes % range->page_bytes == 0);
-    }
-    if (block->next != 0) {
-        const pool_block *next = &pool->blocks[block->next];
-        CHECK(next->prev == slot);
-        CHECK(next->addr == block->addr + block->size_bytes);
-        CHECK(next->state != block->state ||
-              (block->state != SLOT_FREE && block->state != SLOT_UNMAPPED));
-    }
-    return true;
+    return holds(block->state != SLOT_UNUSED && block->size_bytes > 0,
+                 "segments consist of used blocks", err) &&
+           holds(block->home == pool->blocks[head].home &&
+                     block->range == pool->blocks[head].range,
+                 "a segment has one home and one range", err) &&
+           holds((block->event_count > 0) == (block->state == SLOT_PENDING),
+                 "exactly pending blocks have events", err) &&
+           (block->state != SLOT_UNMAPPED || check_unmapped(pool, block, err)) &&
+           (block->next == 0 || check_next(pool, slot, err));
 }
 
 /* One segment or range; *out_end is the address behind it. */
 static bool check_segment(const vs_pool *pool, uint32_t head, recount *sum, uint64_t *out_end,
                           vs_err *err)
 {
+    const pool_block *first = &pool->blocks[head];
     uint64_t bytes = 0;
     for (uint32_t slot = head; slot != 0; slot = pool->blocks[slot].next) {
         if (!check_block(pool, slot, head, err)) {
@@ -194,51 +203,65 @@ static bool check_segment(const vs_pool *pool, uint32_t head, recount *sum, uint
         bytes += pool->blocks[slot].size_bytes;
         recount_block(pool, slot, sum);
     }
-    const uint32_t range = pool->blocks[head].range;
-    const bool is_small = vsp_home_of(pool, head)->is_small;
-    if (range != 0) {
-        CHECK(pool->ranges[range].addr == pool->blocks[head].addr);
-        CHECK(pool->ranges[range].size_bytes == bytes);
-        CHECK(pool->ranges[range].home == pool->blocks[head].home);
-    } else {
-        tally(sum->segment, is_small, 1);
+    *out_end = first->addr + bytes;
+    if (first->range == 0) {
+        tally(sum->segment, first->home, 1);
         sum->oversize_segments += bytes >= pool->conf.max_split_bytes;
+        return true;
     }
-    *out_end = pool->blocks[head].addr + bytes;
-    return true;
+    const pool_range *range = &pool->ranges[first->range];
+    return holds(range->addr == first->addr && range->size_bytes == bytes &&
+                     range->home == first->home,
+                 "the blocks of a range cover it", err);
 }
 
-static bool check_home(const vs_pool *pool, uint32_t index, recount *seen, vs_err *err)
+static bool check_set_entry(const vs_pool *pool, uint32_t id, uint32_t last, uint32_t slot,
+                            vs_err *err)
 {
-    const pool_home *home = pool->homes[index];
+    const pool_block *block = &pool->blocks[slot];
+    const pool_block *before = &pool->blocks[last];
+    const freeset *set = &pool->homes[id]->free;
+    if (!holds(block->state == SLOT_FREE && block->home == id,
+               "a set holds free blocks of its home", err) ||
+        !holds(block->idle.mark <= pool->search_count[vsp_is_small_home(id)],
+               "marks are not in the future", err)) {
+        return false;
+    }
+    return last == 0 ||
+           (holds(before->size_bytes < block->size_bytes ||
+                      (before->size_bytes == block->size_bytes && before->addr < block->addr),
+                  "a set is ordered by size and address", err) &&
+            holds(vsp_freeset_prev(set, pool->blocks, slot) == last,
+                  "walking a set backwards is the reverse", err));
+}
+
+static bool check_home(const vs_pool *pool, uint32_t id, recount *seen, vs_err *err)
+{
+    const pool_home *home = pool->homes[id];
     const freeset *set = &home->free;
     uint32_t count = 0;
     uint32_t last = 0;
-    for (uint32_t slot = vsp_freeset_first(set, pool->blocks); slot != 0;
-         slot = vsp_freeset_next(set, pool->blocks, slot)) {
-        const pool_block *block = &pool->blocks[slot];
-        CHECK(block->state == SLOT_FREE && block->home == index);
-        CHECK(block->idle.mark <= pool->search_count[home->is_small]);
-        if (last != 0) {
-            const pool_block *before = &pool->blocks[last];
-            CHECK(before->size_bytes < block->size_bytes ||
-                  (before->size_bytes == block->size_bytes && before->addr < block->addr));
-            CHECK(vsp_freeset_prev(set, pool->blocks, slot) == last);
+    uint32_t slot = vsp_freeset_first(set, pool->blocks);
+    for (; slot != 0; slot = vsp_freeset_next(set, pool->blocks, slot)) {
+        if (count == set->count || !check_set_entry(pool, id, last, slot, err)) {
+            return holds(false, "a set is not longer than its count", err);
         }
         last = slot;
         count++;
-        CHECK(count <= set->count);
     }
-    CHECK(count == set->count);
     seen->free_blocks += count;
     uint64_t last_addr = 0;
-    for (uint32_t slot = home->unmapped_head; slot != 0; slot = pool->blocks[slot].idle.right) {
-        CHECK(pool->blocks[slot].state == SLOT_UNMAPPED && pool->blocks[slot].home == index);
-        CHECK(pool->blocks[slot].addr > last_addr);
-        last_addr = pool->blocks[slot].addr;
+    for (slot = home->unmapped_head; slot != 0; slot = pool->blocks[slot].idle.right) {
+        const pool_block *block = &pool->blocks[slot];
+        if (!holds(block->state == SLOT_UNMAPPED && block->home == id &&
+                       block->addr > last_addr,
+                   "the unmapped list is ordered and its own", err)) {
+            return false;
+        }
+        last_addr = block->addr;
         seen->unmapped_blocks++;
     }
-    return true;
+    return holds(count == set->count, "a set is as long as its count", err);
 }
 
 static bool check_stat(const vs_stat stats[VS_STAT_CLASSES],
@@ -257,14 +280,16 @@ static bool check_stat(const vs_stat stats[VS_STAT_CLASSES],
 
 static bool check_stats(const vs_pool *pool, const recount *sum, vs_err *err)
 {
-    const vs_pool_stats *s = &pool->stats;
-    if (!pool->has_changed_conf) {
-        CHECK(s->oversize_allocations.current == sum->oversize_allocations);
-        CHECK(s->oversize_segments.current == sum->oversize_segments);
-    }
-    CHECK(s->tensor_bytes.current == sum->tensor_bytes);
-    CHECK(pool->driver_total == sum->reserved_bytes[VS_STAT_ALL]);
-    return check_stat(s->allocation, sum->allocation, "allocation", err) &&
+    const vs_pool_stats *s = vs_pool_get_stats(pool);
+    return holds(pool->has_changed_conf ||
+                     (s->oversize_allocations.current == sum->oversize_allocations &&
+                      s->oversize_segments.current == sum->oversize_segments),
+                 "the oversize counters fit the blocks", err) &&
+           holds(s->tensor_bytes.current == sum->tensor_bytes, "tensor_bytes fits the blocks",
+                 err) &&
+           holds(pool->driver_total == sum->reserved_bytes[VS_STAT_ALL],
+                 "the driver's total fits the blocks", err) &&
+           check_stat(s->allocation, sum->allocation, "allocation", err) &&
            check_stat(s->allocated_bytes, sum->allocated_bytes, "allocated_bytes", err) &&
            check_stat(s->active, sum->active, "active", err) &&
            check_stat(s->active_bytes, sum->active_bytes, "active_bytes", err) &&
@@ -276,32 +301,43 @@ static bool check_stats(const vs_pool *pool, const recount *sum, vs_err *err)
                       "inactive_split_bytes", err);
 }
 
-/* Events in the FIFOs, and slots that are not in use. */
-static bool check_lists(const vs_pool *pool, const recount *sum, vs_err *err)
+static bool check_events(const vs_pool *pool, const recount *sum, vs_err *err)
 {
     uint64_t events = 0;
     for (uint32_t i = 0; i < pool->stream_count; i++) {
         const pool_stream *stream = &pool->streams[i];
-        CHECK(stream->unfinished <= stream->count);
         uint32_t note = stream->head;
         for (uint32_t k = 0; k < stream->count; k++) {
-            CHECK(pool->notes[note].stream == i);
-            CHECK(pool->blocks[pool->notes[note].block].state == SLOT_PENDING);
-            note = pool->notes[note].next;
+            const pool_note *event = &pool->notes[note];
+            if (!holds(event->stream == i && pool->blocks[event->block].state == SLOT_PENDING,
+                       "a stream's events wait for pending blocks", err)) {
+                return false;
+            }
+            note = event->next;
         }
         events += stream->count;
+        if (!holds(stream->unfinished <= stream->count, "unfinished events exist", err)) {
+            return false;
+        }
     }
-    CHECK(events == pool->event_total && events == sum->events);
+    return holds(events == pool->event_total && events == sum->events,
+                 "every event is counted once", err);
+}
 
+static bool check_slots(const vs_pool *pool, const recount *sum, vs_err *err)
+{
     uint32_t unused = 0;
-    for (uint32_t slot = pool->slot_unused; slot != 0; slot = pool->blocks[slot].idle.right) {
-        CHECK(pool->blocks[slot].state == SLOT_UNUSED);
+    uint32_t slot = pool->slot_unused;
+    for (; slot != 0 && unused < pool->slot_fresh; slot = pool->blocks[slot].idle.right) {
+        if (!holds(pool->blocks[slot].state == SLOT_UNUSED, "unused slots are unused", err)) {
+            return false;
+        }
         unused++;
-        CHECK(unused < pool->slot_fresh);
     }
-    CHECK(unused + sum->slots + 1u == pool->slot_fresh);
-    CHECK(pool->slots_left == unused + (pool->slot_capacity - pool->slot_fresh));
-    return true;
+    return holds(unused + sum->slots + 1u == pool->slot_fresh,
+                 "every slot is in use or in the list", err) &&
+           holds(pool->slots_left == unused + (pool->slot_capacity - pool->slot_fresh),
+                 "slots left are counted", err);
 }
 
 bool vs_pool_check(const vs_pool *pool, vs_arena *scratch, vs_err *err)
@@ -313,18 +349,20 @@ bool vs_pool_check(const vs_pool *pool, vs_arena *scratch, vs_err *err)
     recount sum = {0};
     uint64_t end = 0;
     for (uint32_t i = 0; i < segments.count; i++) {
-        CHECK(i == 0 || segments.items[i].addr >= end);
-        if (!check_segment(pool, segments.items[i].slot, &sum, &end, err)) {
+        if (!holds(segments.items[i].addr >= end, "segments do not overlap", err) ||
+            !check_segment(pool, segments.items[i].slot, &sum, &end, err)) {
             return false;
         }
     }
     recount seen = {0};
-    for (uint32_t i = 0; i < pool->home_count; i++) {
-        if (!check_home(pool, i, &seen, err)) {
+    for (uint32_t id = 0; id < pool->home_capacity; id++) {
+        if (pool->homes[id] != NULL && !check_home(pool, id, &seen, err)) {
             return false;
         }
     }
-    CHECK(seen.free_blocks == sum.free_blocks);
-    CHECK(seen.unmapped_blocks == sum.unmapped_blocks);
-    return check_stats(pool, &sum, err) && check_lists(pool, &sum, err);
+    return holds(seen.free_blocks == sum.free_blocks, "every free block is in a set", err) &&
+           holds(seen.unmapped_blocks == sum.unmapped_blocks,
+                 "every unmapped block is in a list", err) &&
+           check_stats(pool, &sum, err) && check_events(pool, &sum, err) &&
+           check_slots(pool, &sum, err);
 }

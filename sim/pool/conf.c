@@ -238,23 +238,23 @@ typedef struct {
 
 static bool read_division_entry(parser *p, division_list *list)
 {
-    static const char *const KEY = "roundup_power2_divisions";
+    static const char *const key = "roundup_power2_divisions";
     const bool is_rest = word_is(p, ">");
     uint64_t key_mib = 0;
     if (!is_rest &&
-        (!read_whole(p, KEY, "keys that are a power of two (MiB), or >", &key_mib) ||
+        (!read_whole(p, key, "keys that are a power of two (MiB), or >", &key_mib) ||
          !is_power_of_two(key_mib))) {
-        return fail_value(p, KEY, "keys that are a power of two (MiB), or >");
+        return fail_value(p, key, "keys that are a power of two (MiB), or >");
     }
-    const char *const allowed =
+    const char *const values =
         p->conf.torch < TORCH_2_4 ? "a power of two" : "a power of two, or 0";
     uint64_t divisions = 0;
     if (!advance(p) || !expect(p, ":", "':' after the size") ||
-        !read_whole(p, KEY, allowed, &divisions)) {
+        !read_whole(p, key, values, &divisions)) {
         return false;
     }
     if (!is_power_of_two(divisions) && (divisions != 0 || p->conf.torch < TORCH_2_4)) {
-        return fail_value(p, KEY, allowed);
+        return fail_value(p, key, values);
     }
     if (is_rest) {
         fill_divisions(p, list->rest_from, (uint32_t)divisions);
@@ -306,19 +306,19 @@ static bool read_divisions(parser *p)
 /* "0.5": a part of the device; "40G": GiB ([9.2], PR 192269). */
 static bool read_reserve(parser *p)
 {
-    static const char *const KEY = "expandable_segments_reserve";
-    static const char *const ALLOWED = "a part of the device such as 0.5, or GiB such as 40G";
+    static const char *const key = "expandable_segments_reserve";
+    static const char *const allowed = "a part of the device such as 0.5, or GiB such as 40G";
     const size_t length = strlen(p->word);
     const bool is_absolute = length > 1 && p->word[length - 1] == 'G';
     if (is_absolute) {
         p->word[length - 1] = '\0';
     }
     double value = 0.0;
-    if (!read_decimal(p, KEY, ALLOWED, &value)) {
+    if (!read_decimal(p, key, allowed, &value)) {
         return false;
     }
     if (value <= 0.0 || value > 1e6) {
-        return fail_value(p, KEY, ALLOWED);
+        return fail_value(p, key, allowed);
     }
     p->conf.reserve_bytes = is_absolute ? (uint64_t)(value * (double)VS_GIB) : 0;
     /* Anything from 9/8 up is clamped to 9/8. */
@@ -329,14 +329,14 @@ static bool read_reserve(parser *p)
 
 static bool read_gc(parser *p)
 {
-    static const char *const KEY = "garbage_collection_threshold";
-    static const char *const ALLOWED = "more than 0 and less than 1";
+    static const char *const key = "garbage_collection_threshold";
+    static const char *const allowed = "more than 0 and less than 1";
     double value = 0.0;
-    if (!read_decimal(p, KEY, ALLOWED, &value)) {
+    if (!read_decimal(p, key, allowed, &value)) {
         return false;
     }
     if (value <= 0.0 || value >= 1.0) {
-        return fail_value(p, KEY, ALLOWED);
+        return fail_value(p, key, allowed);
     }
     p->conf.gc_threshold = value;
     p->conf.gc_threshold_ppm = (uint32_t)(value * 1e6 + 0.5);
@@ -345,13 +345,13 @@ static bool read_gc(parser *p)
 
 static bool read_fraction(parser *p)
 {
-    static const char *const KEY = "per_process_memory_fraction";
+    static const char *const key = "per_process_memory_fraction";
     double value = 0.0;
-    if (!read_decimal(p, KEY, "0 to 1", &value)) {
+    if (!read_decimal(p, key, "0 to 1", &value)) {
         return false;
     }
     if (value > 1.0) {
-        return fail_value(p, KEY, "0 to 1");
+        return fail_value(p, key, "0 to 1");
     }
     p->conf.memory_fraction = value;
     return advance(p);
@@ -404,12 +404,12 @@ static bool read_ignored(parser *p, const option *opt)
     if (opt->kind == OPT_NUMBER) {
         return read_whole(p, opt->name, "a whole number", &number) && advance(p);
     }
-    static const char *const ALLOWED = "a power of two up to 128";
-    if (!read_whole(p, opt->name, ALLOWED, &number)) {
+    static const char *const allowed = "a power of two up to 128";
+    if (!read_whole(p, opt->name, allowed, &number)) {
         return false;
     }
     if (!is_power_of_two(number) || number > 128) {
-        return fail_value(p, opt->name, ALLOWED);
+        return fail_value(p, opt->name, allowed);
     }
     return advance(p);
 }

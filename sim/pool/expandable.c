@@ -89,14 +89,14 @@ static uint64_t range_bytes(const vs_pool *pool, uint64_t page_bytes)
 }
 
 /* A fresh range as one unmapped block; 0 when address space or arena run out. */
-static uint32_t new_range(vs_pool *pool, const pool_order *order)
+static uint32_t new_range(vs_pool *pool, uint32_t home)
 {
     if (!grow_ranges(pool)) {
         pool->is_exhausted = true;
         return 0;
     }
     const uint64_t page =
-        order->is_small ? SMALL_SEGMENT_BYTES : pool->conf.large_segment_bytes;
+        vsp_is_small_home(home) ? SMALL_SEGMENT_BYTES : pool->conf.large_segment_bytes;
     const uint64_t size = range_bytes(pool, page);
     uint64_t addr = 0;
     if (!pool->driver.reserve_range(pool->driver.ctx, size, &addr)) {
@@ -109,12 +109,12 @@ static uint32_t new_range(vs_pool *pool, const pool_order *order)
         index = pool->range_count++;
     }
     pool->ranges[index] =
-        (pool_range){.addr = addr, .size_bytes = size, .page_bytes = page, .home = order->home};
+        (pool_range){.addr = addr, .size_bytes = size, .page_bytes = page, .home = home};
     const uint32_t slot = vsp_slot_take(pool);
     pool_block *block = &pool->blocks[slot];
     block->addr = addr;
     block->size_bytes = size;
-    block->home = order->home;
+    block->home = home;
     block->range = index;
     unmapped_insert(pool, slot);
     return slot;
@@ -180,14 +180,16 @@ static bool map_front(vs_pool *pool, uint32_t slot, uint64_t want_bytes)
         block->size_bytes = mapped;
         unmapped_insert(pool, rest_slot);
     }
-    (void)vsp_merge(pool, slot, block->prev, SLOT_FREE);
-    (void)vsp_merge(pool, slot, block->next, SLOT_FREE);
+    vsp_merge(pool, slot, block->prev, SLOT_FREE);
+    vsp_merge(pool, slot, block->next, SLOT_FREE);
     vsp_put_free(pool, slot);
 
     const pool_home *home = vsp_home_of(pool, slot);
+    pool_counts *counts = vsp_counts_of(pool, pool->blocks[slot].home);
+    pool_counts *all = &pool->counts[VS_STAT_ALL];
     pool->driver_total += mapped;
-    vsp_stats_up(pool->stats.reserved_bytes, vsp_stat_class(home->is_small), mapped);
-    pool->stats.num_device_alloc++;
+    vsp_count_up(&counts->reserved_bytes, &all->reserved_bytes, mapped);
+    pool->num_device_alloc++;
     vsp_tape_segment(pool, VS_EV_SEGMENT_MAP, addr, mapped, home->stream);
     return true;
 }
@@ -200,23 +202,23 @@ static bool is_free_or_unmapped(const vs_pool *pool, uint32_t slot)
 
 /* [9.3] Where R bytes could lie: the lowest unmapped block, with the free one before it, whose run of
  * free and unmapped neighbours is long enough; else a new range. */
-static uint32_t find_place(vs_pool *pool, const pool_order *order)
+static uint32_t find_place(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
-    uint32_t unmapped = pool->homes[order->home]->unmapped_head;
+    uint32_t unmapped = pool->homes[home]->unmapped_head;
     for (; unmapped != 0; unmapped = pool->blocks[unmapped].idle.right) {
         const uint32_t before = pool->blocks[unmapped].prev;
         const uint32_t start = is_free_or_unmapped(pool, before) ? before : unmapped;
         uint64_t bytes = 0;
         uint32_t at = start;
-        while (bytes < order->rounded_bytes && is_free_or_unmapped(pool, at)) {
+        while (bytes < rounded_bytes && is_free_or_unmapped(pool, at)) {
             bytes += pool->blocks[at].size_bytes;
             at = pool->blocks[at].next;
         }
-        if (bytes >= order->rounded_bytes) {
+        if (bytes >= rounded_bytes) {
             return start;
         }
     }
-    return new_range(pool, order);
+    return new_range(pool, home);
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -224,10 +226,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-uint32_t vsp_expand(vs_pool *pool, const pool_order *order)
+uint32_t vsp_expand(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
-    const uint64_t wanted = order->rounded_bytes;
-    uint32_t slot = find_place(pool, order);
+    const uint64_t wanted = rounded_bytes;
+    uint32_t slot = find_place(pool, home, rounded_bytes);
     if (slot == 0) {
         return 0;
     }
@@ -245,7 +247,6 @@ uint32_t vsp_expand(vs_pool *pool, const pool_order *order)
         }
         slot = next; /* it has swallowed the free block before it */
     }
-    vsp_take_free(pool, slot);
     return slot;
 }
 
@@ -300,14 +301,16 @@ void vsp_unmap(vs_pool *pool, uint32_t slot)
     }
     block->addr = range.addr + first;
     block->size_bytes = last - first;
-    (void)vsp_merge(pool, slot, block->prev, SLOT_UNMAPPED);
-    (void)vsp_merge(pool, slot, block->next, SLOT_UNMAPPED);
+    vsp_merge(pool, slot, block->prev, SLOT_UNMAPPED);
+    vsp_merge(pool, slot, block->next, SLOT_UNMAPPED);
     unmapped_insert(pool, slot);
 
     const pool_home *home = vsp_home_of(pool, slot);
+    pool_counts *counts = vsp_counts_of(pool, pool->blocks[slot].home);
+    pool_counts *all = &pool->counts[VS_STAT_ALL];
     pool->driver_total -= last - first;
-    vsp_stats_down(pool->stats.reserved_bytes, vsp_stat_class(home->is_small), last - first);
-    pool->stats.num_device_free++;
+    vsp_count_down(&counts->reserved_bytes, &all->reserved_bytes, last - first);
+    pool->num_device_free++;
     vsp_tape_segment(pool, VS_EV_SEGMENT_UNMAP, range.addr + first, last - first, home->stream);
     if (!vsp_is_split(pool, slot)) {
         drop_range(pool, slot);

@@ -7,24 +7,6 @@
  *   - a parent's priority is not below its children's; priorities of different slots differ. */
 #include "sim/pool/freeset.h"
 
-#include "sim/pool/bits.h"
-
-_Static_assert(FREESET_WORDS < 64, "one summary word, and shifts by word + 1 stay defined");
-
-#define GRANULE_SHIFT 9u /* 512 bytes [1.1] */
-
-static uint32_t class_of(uint64_t size_bytes)
-{
-    const uint64_t granules = size_bytes >> GRANULE_SHIFT;
-    if (granules < FREESET_STEPS) {
-        return (uint32_t)granules;
-    }
-    const uint32_t log2 = vsp_high_bit(granules);
-    const uint32_t shift = log2 - FREESET_STEP_BITS;
-    return ((shift + 1u) << FREESET_STEP_BITS) +
-           ((uint32_t)(granules >> shift) - FREESET_STEPS);
-}
-
 /* Multiplying by an odd constant permutes 32-bit numbers: no two slots tie. The constant is
  * 2^32 / golden ratio (Knuth, TAOCP 3, 6.4: multiplicative hashing). */
 static uint32_t priority_of(uint32_t slot)
@@ -38,23 +20,8 @@ static bool is_before(const pool_block *a, const pool_block *b)
            (a->size_bytes == b->size_bytes && a->addr < b->addr);
 }
 
-static void class_set_bit(freeset *set, uint32_t class_index)
-{
-    set->words[class_index >> 6] |= UINT64_C(1) << (class_index & 63u);
-    set->summary |= UINT64_C(1) << (class_index >> 6);
-}
-
-static void class_clear_bit(freeset *set, uint32_t class_index)
-{
-    uint64_t *word = &set->words[class_index >> 6];
-    *word &= ~(UINT64_C(1) << (class_index & 63u));
-    if (*word == 0) {
-        set->summary &= ~(UINT64_C(1) << (class_index >> 6));
-    }
-}
-
 /* First class above class_index that holds anything, FREESET_CLASSES when there is none. */
-static uint32_t class_above(const freeset *set, uint32_t class_index)
+static inline uint32_t class_above(const freeset *set, uint32_t class_index)
 {
     const uint32_t start = class_index + 1u;
     uint32_t word = start >> 6;
@@ -109,10 +76,9 @@ static void treap_split(pool_block *blocks, uint32_t node, uint32_t slot)
     *after = 0;
 }
 
-static uint32_t treap_join(pool_block *blocks, uint32_t before, uint32_t after)
+/* Hangs the two treaps, everything of the first before everything of the second, on link. */
+static void treap_join(pool_block *blocks, uint32_t *link, uint32_t before, uint32_t after)
 {
-    uint32_t root = 0;
-    uint32_t *link = &root;
     while (before != 0 && after != 0) {
         if (priority_of(before) > priority_of(after)) {
             *link = before;
@@ -125,10 +91,9 @@ static uint32_t treap_join(pool_block *blocks, uint32_t before, uint32_t after)
         }
     }
     *link = before != 0 ? before : after;
-    return root;
 }
 
-static uint32_t treap_first(const pool_block *blocks, uint32_t node)
+static inline uint32_t treap_first(const pool_block *blocks, uint32_t node)
 {
     while (blocks[node].idle.left != 0) {
         node = blocks[node].idle.left;
@@ -144,18 +109,10 @@ static uint32_t treap_last(const pool_block *blocks, uint32_t node)
     return node;
 }
 
-void vsp_freeset_insert(freeset *set, pool_block *blocks, uint32_t slot)
+void vsp_freeset_insert_into(freeset *set, pool_block *blocks, uint32_t slot,
+                             uint32_t class_index)
 {
-    const uint32_t class_index = class_of(blocks[slot].size_bytes);
     uint32_t *link = &set->root[class_index];
-    set->count++;
-    if (*link == 0) {
-        blocks[slot].idle.left = 0;
-        blocks[slot].idle.right = 0;
-        *link = slot;
-        class_set_bit(set, class_index);
-        return;
-    }
     const uint32_t priority = priority_of(slot);
     while (*link != 0 && priority_of(*link) > priority) {
         pool_block *node = &blocks[*link];
@@ -165,49 +122,24 @@ void vsp_freeset_insert(freeset *set, pool_block *blocks, uint32_t slot)
     *link = slot;
 }
 
-void vsp_freeset_erase(freeset *set, pool_block *blocks, uint32_t slot)
+void vsp_freeset_erase_from(freeset *set, pool_block *blocks, uint32_t slot,
+                            uint32_t class_index)
 {
-    const uint32_t class_index = class_of(blocks[slot].size_bytes);
     uint32_t *link = &set->root[class_index];
     while (*link != slot) {
         vs_check(*link != 0);
         pool_block *node = &blocks[*link];
         link = is_before(&blocks[slot], node) ? &node->idle.left : &node->idle.right;
     }
-    *link = treap_join(blocks, blocks[slot].idle.left, blocks[slot].idle.right);
+    treap_join(blocks, link, blocks[slot].idle.left, blocks[slot].idle.right);
     if (set->root[class_index] == 0) {
-        class_clear_bit(set, class_index);
+        vsp_freeset_clear_bit(set, class_index);
     }
-    set->count--;
-}
-
-void vsp_freeset_shrink(freeset *set, pool_block *blocks, uint32_t slot, uint64_t by_bytes)
-{
-    pool_block *block = &blocks[slot];
-    const uint32_t old_class = class_of(block->size_bytes);
-    const uint32_t new_class = class_of(block->size_bytes - by_bytes);
-    const bool is_alone =
-        set->root[old_class] == slot && (block->idle.left | block->idle.right) == 0;
-    if (is_alone && (old_class == new_class || set->root[new_class] == 0)) {
-        if (old_class != new_class) {
-            set->root[old_class] = 0;
-            class_clear_bit(set, old_class);
-            set->root[new_class] = slot;
-            class_set_bit(set, new_class);
-        }
-        block->size_bytes -= by_bytes;
-        block->addr += by_bytes;
-        return;
-    }
-    vsp_freeset_erase(set, blocks, slot);
-    block->size_bytes -= by_bytes;
-    block->addr += by_bytes;
-    vsp_freeset_insert(set, blocks, slot);
 }
 
 uint32_t vsp_freeset_at_least(const freeset *set, const pool_block *blocks, uint64_t size_bytes)
 {
-    const uint32_t class_index = class_of(size_bytes);
+    const uint32_t class_index = vsp_freeset_class(size_bytes);
     uint32_t found = 0;
     uint32_t node = set->root[class_index];
     while (node != 0) {
@@ -227,7 +159,7 @@ uint32_t vsp_freeset_at_least(const freeset *set, const pool_block *blocks, uint
 
 uint32_t vsp_freeset_below(const freeset *set, const pool_block *blocks, uint64_t size_bytes)
 {
-    const uint32_t class_index = class_of(size_bytes);
+    const uint32_t class_index = vsp_freeset_class(size_bytes);
     uint32_t found = 0;
     uint32_t node = set->root[class_index];
     while (node != 0) {
@@ -247,7 +179,7 @@ uint32_t vsp_freeset_below(const freeset *set, const pool_block *blocks, uint64_
 
 uint32_t vsp_freeset_next(const freeset *set, const pool_block *blocks, uint32_t slot)
 {
-    const uint32_t class_index = class_of(blocks[slot].size_bytes);
+    const uint32_t class_index = vsp_freeset_class(blocks[slot].size_bytes);
     uint32_t found = 0;
     uint32_t node = set->root[class_index];
     while (node != 0) {
@@ -267,7 +199,7 @@ uint32_t vsp_freeset_next(const freeset *set, const pool_block *blocks, uint32_t
 
 uint32_t vsp_freeset_prev(const freeset *set, const pool_block *blocks, uint32_t slot)
 {
-    const uint32_t class_index = class_of(blocks[slot].size_bytes);
+    const uint32_t class_index = vsp_freeset_class(blocks[slot].size_bytes);
     uint32_t found = 0;
     uint32_t node = set->root[class_index];
     while (node != 0) {

@@ -6,6 +6,22 @@
 
 /* ---- figures [8.1] -------------------------------------------------------------------- */
 
+/* Block events: ALLOC, FREE, RECAT. A FREE or RECAT carries no name, its block has one. */
+void vsp_tape_block(vs_pool *pool, vs_event_kind kind, const pool_block *block, uint32_t name)
+{
+    const vs_event event = {.time_ns = pool->now,
+                            .size_bytes = block->size_bytes,
+                            .asked_bytes = block->used.asked_bytes,
+                            .addr = block->addr,
+                            .block = block->used.tape_block,
+                            .name = name,
+                            .stream = (uint32_t)pool->homes[block->home]->stream,
+                            .kind = (uint8_t)kind,
+                            .device = pool->device,
+                            .category = block->category};
+    vs_tape_event(pool->tape, &event);
+}
+
 static void tape_oom(const vs_pool *pool, const vs_pool_request *request)
 {
     if (pool->tape == NULL) {
@@ -24,18 +40,23 @@ static void tape_oom(const vs_pool *pool, const vs_pool_request *request)
     vs_tape_event(pool->tape, &event);
 }
 
-void vsp_report_oom(vs_pool *pool, const pool_order *order, const vs_pool_request *request)
+vs_alloc_result vsp_report_failure(vs_pool *pool, const vs_pool_request *request)
 {
+    if (pool->is_exhausted) {
+        return VS_ALLOC_EXHAUSTED;
+    }
     vs_oom_info *oom = &pool->oom;
-    *oom = (vs_oom_info){.requested_bytes = order->asked_bytes,
-                         .rounded_bytes = order->rounded_bytes,
-                         .attempted_bytes = order->segment_bytes,
+    const uint64_t rounded_bytes = vsp_round(pool, request->size_bytes);
+    *oom = (vs_oom_info){.requested_bytes = request->size_bytes,
+                         .rounded_bytes = rounded_bytes,
+                         .attempted_bytes = vsp_segment_bytes(pool, rounded_bytes),
                          .limit_bytes = pool->limit_bytes,
-                         .allocated_bytes = pool->stats.allocated_bytes[VS_STAT_ALL].current,
-                         .reserved_bytes = pool->stats.reserved_bytes[VS_STAT_ALL].current};
+                         .allocated_bytes = pool->counts[VS_STAT_ALL].allocated_bytes.current,
+                         .reserved_bytes = pool->counts[VS_STAT_ALL].reserved_bytes.current};
     pool->driver.mem_get_info(pool->driver.ctx, &oom->free_bytes, &oom->total_bytes);
     tape_oom(pool, request);
-    pool->stats.num_ooms++;
+    pool->num_ooms++;
+    return VS_ALLOC_OOM;
 }
 
 /* [1.1] 2^60 bytes or more: refused before anything is looked at, no statistic changes and the message

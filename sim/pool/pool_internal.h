@@ -66,6 +66,37 @@ typedef struct {
     uint32_t unfinished;
 } pool_stream;
 
+/* A counter of [7]; `base` is its value at the last reset of the sums. */
+typedef struct {
+    uint64_t current;
+    uint64_t peak;
+    uint64_t added;
+    uint64_t base;
+} pool_gauge;
+
+/* The counters of one class (all, small, large). */
+typedef struct {
+    pool_gauge allocation;
+    pool_gauge allocated_bytes;
+    pool_gauge requested_bytes;
+    pool_gauge inactive_split;
+    pool_gauge inactive_split_bytes;
+    pool_gauge segment;
+    pool_gauge reserved_bytes;
+    uint64_t pending;       /* freed, events outstanding: the part of active that is */
+    uint64_t pending_bytes; /* not allocated */
+    uint64_t active_peak;   /* at allocations while anything was pending; never below what */
+    uint64_t active_bytes_peak; /* the peaks of allocation and allocated_bytes say */
+    uint64_t active_base;       /* as pool_gauge.base */
+    uint64_t active_bytes_base;
+} pool_counts;
+
+/* [4.1] The remainder is split off when it is at least so large and R is below the bound. */
+typedef struct {
+    uint64_t rest_from;
+    uint64_t rounded_below;
+} pool_split_rule;
+
 /* First "this stream uses this block", then, after the free, the event on that stream. */
 typedef struct {
     uint32_t next;
@@ -79,11 +110,12 @@ struct vs_pool {
     vs_driver driver;
     vs_tape *tape;
     uint8_t device;
-    bool is_exhausted;     /* our arena ran out in a place that could not say so */
-    bool has_divisions;    /* any slot of conf.divisions is set */
-    bool has_limit;        /* a memory fraction is in force [6.1] */
-    bool counts_searches;  /* limit in force and gc threshold > 0 [3] step 1 */
-    bool has_changed_conf; /* vs_pool_set_conf: M may have been another one before */
+    bool is_exhausted;             /* our arena ran out in a place that could not say so */
+    bool has_divisions;            /* any slot of conf.divisions is set */
+    bool has_limit;                /* a memory fraction is in force [6.1] */
+    bool counts_searches;          /* limit in force and gc threshold > 0 [3] step 1 */
+    bool has_changed_conf;         /* vs_pool_set_conf: M may have been another one before */
+    pool_split_rule split_rule[2]; /* [is_small] */
     vs_ns now;
 
     pool_block *blocks;
@@ -95,7 +127,6 @@ struct vs_pool {
     pool_home **homes;       /* in order of creation */
     uint32_t *home_order[2]; /* [is_small]: homes by stream, ascending */
     uint32_t home_order_count[2];
-    uint32_t home_count;
     uint32_t home_capacity;
     uint32_t recent_home[2]; /* [is_small]: used last; UINT32_MAX none */
 
@@ -118,73 +149,125 @@ struct vs_pool {
     uint64_t driver_total;    /* bytes of segments and mapped pages */
     uint64_t limit_bytes;
     uint64_t device_total_bytes;
-    vs_pool_stats stats;
+    pool_counts counts[VS_STAT_CLASSES];
+    pool_gauge tensor_bytes;
+    pool_gauge oversize_allocations;
+    pool_gauge oversize_segments;
+    uint64_t num_alloc_retries;
+    uint64_t num_ooms;
+    uint64_t num_sync_all_streams;
+    uint64_t num_device_alloc;
+    uint64_t num_device_free;
+    vs_pool_stats *report; /* filled by vs_pool_get_stats */
     vs_oom_info oom;
 };
 
-/* What one allocation is about. */
-typedef struct {
-    uint64_t asked_bytes;   /* n */
-    uint64_t rounded_bytes; /* R */
-    uint64_t counted_bytes; /* R, or 0 for VS_REQUEST_UNCOUNTED */
-    uint64_t segment_bytes; /* A */
-    uint32_t home;
-    bool is_small;
-} pool_order;
+/* ---- statistics [7] ---------------------------------------------------------------------- */
 
-/* ---- statistics [7], on the fast path ---------------------------------------------------- */
+/* The fast path keeps what cannot be worked out later, stats.c the rest: decreases are increases minus
+ * what is still there; sums of all are sums of small and large; what is active is what is
+ * allocated plus what is pending. */
 
-static inline void vsp_stat_up(vs_stat *stat, uint64_t by)
+static inline void vsp_gauge_up(pool_gauge *gauge, uint64_t by)
 {
-    stat->current += by;
-    stat->allocated += by;
-    stat->peak = stat->current > stat->peak ? stat->current : stat->peak;
+    const uint64_t current = gauge->current + by;
+    gauge->current = current;
+    gauge->added += by;
+    gauge->peak = current > gauge->peak ? current : gauge->peak;
 }
 
-static inline void vsp_stat_down(vs_stat *stat, uint64_t by)
+static inline void vsp_gauge_down(pool_gauge *gauge, uint64_t by)
 {
-    vs_check(stat->current >= by);
-    stat->current -= by;
-    stat->freed += by;
+    vs_check(gauge->current >= by);
+    gauge->current -= by;
 }
 
-static inline unsigned vsp_stat_class(bool is_small)
+/* A counter of one class and the same of all; for all, `added` is not kept. */
+static inline void vsp_count_up(pool_gauge *of_class, pool_gauge *of_all, uint64_t by)
 {
-    return is_small ? VS_STAT_SMALL : VS_STAT_LARGE;
+    vsp_gauge_up(of_class, by);
+    const uint64_t current = of_all->current + by;
+    of_all->current = current;
+    of_all->peak = current > of_all->peak ? current : of_all->peak;
 }
 
-static inline void vsp_stats_up(vs_stat stats[VS_STAT_CLASSES], unsigned stat_class,
-                                uint64_t by)
+static inline void vsp_count_down(pool_gauge *of_class, pool_gauge *of_all, uint64_t by)
 {
-    vsp_stat_up(&stats[VS_STAT_ALL], by);
-    vsp_stat_up(&stats[stat_class], by);
+    vsp_gauge_down(of_class, by);
+    vsp_gauge_down(of_all, by);
 }
 
-static inline void vsp_stats_down(vs_stat stats[VS_STAT_CLASSES], unsigned stat_class,
-                                  uint64_t by)
+static inline bool vsp_is_small_home(uint32_t home)
 {
-    vsp_stat_down(&stats[VS_STAT_ALL], by);
-    vsp_stat_down(&stats[stat_class], by);
+    return (home & 1u) != 0;
 }
 
-/* ---- blocks: caching.c ------------------------------------------------------------------------ */
+static inline unsigned vsp_stat_class(uint32_t home)
+{
+    return VS_STAT_LARGE - (home & 1u);
+}
+
+static inline pool_counts *vsp_counts_of(vs_pool *pool, uint32_t home)
+{
+    return &pool->counts[vsp_stat_class(home)];
+}
+
+/* Peaks of active, while anything is pending. */
+void vsp_count_active_peaks(pool_counts *counts);
+
+/* ---- blocks: open.c, caching.c ------------------------------------------------------------------------ */
 
 /* False when the arena is exhausted or the limit of SLOT_LIMIT - 1 blocks is reached. Moves blocks. */
 VS_MUST_CHECK bool vsp_reserve_slots(vs_pool *pool, uint32_t count);
 /* From reserved slots only. The block is all zero but for its generation. */
 uint32_t vsp_slot_take(vs_pool *pool);
 void vsp_slot_give(vs_pool *pool, uint32_t slot);
+
+/* The same inline; the taken block holds what was in it. */
+static inline uint32_t vsp_take_slot(vs_pool *pool)
+{
+    vs_check(pool->slots_left > 0);
+    pool->slots_left--;
+    const uint32_t slot = pool->slot_unused;
+    if (slot == 0) {
+        return pool->slot_fresh++;
+    }
+    pool->slot_unused = pool->blocks[slot].idle.right;
+    return slot;
+}
+
+static inline void vsp_give_slot(vs_pool *pool, uint32_t slot)
+{
+    pool_block *block = &pool->blocks[slot];
+    block->state = SLOT_UNUSED;
+    block->generation++;
+    block->idle.right = pool->slot_unused;
+    pool->slot_unused = slot;
+    pool->slots_left++;
+}
+
+/* The home of (pool, stream), made at first use; UINT32_MAX when the arena is exhausted. */
+uint32_t vsp_find_home(vs_pool *pool, bool is_small, uint64_t stream);
 /* Merges the neighbour (slot or 0) into slot when it is free in the same way, [4.3]: `state` is
- * SLOT_FREE or SLOT_UNMAPPED. Returns the bytes of the eaten neighbour, 0 none. */
-uint64_t vsp_merge(vs_pool *pool, uint32_t slot, uint32_t neighbour, slot_state state);
+ * SLOT_FREE or SLOT_UNMAPPED. */
+void vsp_merge(vs_pool *pool, uint32_t slot, uint32_t neighbour, slot_state state);
 /* Marks the block free and puts it into its home's set. */
 void vsp_put_free(vs_pool *pool, uint32_t slot);
 void vsp_take_free(vs_pool *pool, uint32_t slot);
-/* The free has completed [10.2]. */
-void vsp_complete_free(vs_pool *pool, uint32_t slot);
+/* The last event of a pending block is done [10.2]. */
+void vsp_complete_pending(vs_pool *pool, uint32_t slot);
 vs_block vsp_handle(const vs_pool *pool, uint32_t slot);
-/* Asserts that the handle names an allocated or pending block. */
-uint32_t vsp_live_slot(const vs_pool *pool, vs_block handle);
+
+/* The slot of an allocated or pending block; a stale or foreign handle is a mistake in the calling code. */
+static inline uint32_t vsp_live_slot(const vs_pool *pool, vs_block handle)
+{
+    const uint32_t slot = handle.id & (SLOT_LIMIT - 1u);
+    vs_assert(slot < pool->slot_fresh);
+    const pool_block *block = &pool->blocks[slot];
+    vs_assert((((uint32_t)block->generation << SLOT_BITS) | slot) == handle.id &&
+              (uint8_t)(block->state - SLOT_ALLOCATED) <= SLOT_PENDING - SLOT_ALLOCATED);
+    return slot;
+}
 
 /* The block's home. */
 static inline pool_home *vsp_home_of(const vs_pool *pool, uint32_t slot)
@@ -192,24 +275,29 @@ static inline pool_home *vsp_home_of(const vs_pool *pool, uint32_t slot)
     return pool->homes[pool->blocks[slot].home];
 }
 
-bool vsp_is_split(const vs_pool *pool, uint32_t slot);
-uint64_t vsp_round(const vs_pool *pool, uint64_t asked_bytes); /* [1.2] */
+static inline bool vsp_is_split(const vs_pool *pool, uint32_t slot)
+{
+    return (pool->blocks[slot].prev | pool->blocks[slot].next) != 0;
+}
+
+uint64_t vsp_round(const vs_pool *pool, uint64_t asked_bytes);           /* [1.2] */
+uint64_t vsp_segment_bytes(const vs_pool *pool, uint64_t rounded_bytes); /* [1.4] */
 void vsp_adopt_conf(vs_pool *pool, const vs_alloc_conf *conf);
 
 /* ---- segments: segment.c ------------------------------------------------------------------------- */
 
-/* Everything after a missed search, [5] steps 4 to 9. A slot that is in no set, or 0: out of
- * memory, or pool->is_exhausted. */
-uint32_t vsp_obtain(vs_pool *pool, const pool_order *order);
+/* Everything after a missed search, [5] steps 4 to 9. A free block of at least R bytes in its set, or
+ * 0: out of memory, or pool->is_exhausted. */
+uint32_t vsp_obtain(vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
 void vsp_release_all(vs_pool *pool); /* [6.4] */
 /* Works out limit_bytes, has_limit and counts_searches from conf. */
 void vsp_apply_limit(vs_pool *pool);
 
 /* ---- expandable ranges: expandable.c ---------------------------------------------------------------- */
 
-/* [9.3, 9.4] A mapped block of at least R bytes, in no set; 0: the driver refused a page, or
+/* [9.3, 9.4] A free block of at least R bytes; 0: the driver refused a page, or
  * pool->is_exhausted. */
-uint32_t vsp_expand(vs_pool *pool, const pool_order *order);
+uint32_t vsp_expand(vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
 /* [9.5] Also drops the range when nothing of it is left. */
 void vsp_unmap(vs_pool *pool, uint32_t slot);
 void vsp_unmapped_remove(vs_pool *pool, uint32_t slot);
@@ -223,10 +311,14 @@ void vsp_synchronize_events(vs_pool *pool); /* all of them [6.4] step 1 */
 
 /* ---- out of memory: oom.c ------------------------------------------------------------------------------- */
 
-void vsp_report_oom(vs_pool *pool, const pool_order *order, const vs_pool_request *request);
+/* EXHAUSTED when the arena ran out on the way, else OOM with everything [8.1] wants. */
+vs_alloc_result vsp_report_failure(vs_pool *pool, const vs_pool_request *request);
 void vsp_report_refusal(vs_pool *pool, const vs_pool_request *request);
 
 /* ---- tape ------------------------------------------------------------------------------------------------- */
+
+/* ALLOC, FREE or RECAT; the pool has a tape. */
+void vsp_tape_block(vs_pool *pool, vs_event_kind kind, const pool_block *block, uint32_t name);
 
 /* One of the SEGMENT events. */
 static inline void vsp_tape_segment(const vs_pool *pool, vs_event_kind kind, uint64_t addr,

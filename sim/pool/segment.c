@@ -31,37 +31,39 @@ void vs_pool_set_fraction(vs_pool *pool, double fraction)
 
 /* ---- one segment ------------------------------------------------------------------------ */
 
-static uint32_t new_segment(vs_pool *pool, const pool_order *order, bool is_retry)
+static uint32_t new_segment(vs_pool *pool, uint32_t home, uint64_t rounded_bytes, bool is_retry)
 {
+    const uint64_t segment_bytes = vsp_segment_bytes(pool, rounded_bytes);
     if (is_retry) {
-        pool->stats.num_alloc_retries++;
+        pool->num_alloc_retries++;
     }
-    if (pool->has_limit && pool->driver_total + order->segment_bytes > pool->limit_bytes) {
+    if (pool->has_limit && pool->driver_total + segment_bytes > pool->limit_bytes) {
         return 0; /* without asking the driver */
     }
     if (pool->conf.expandable_segments) {
-        return vsp_expand(pool, order);
+        return vsp_expand(pool, home, rounded_bytes);
     }
     uint64_t addr = 0;
-    if (!pool->driver.malloc_segment(pool->driver.ctx, order->segment_bytes, &addr)) {
+    if (!pool->driver.malloc_segment(pool->driver.ctx, segment_bytes, &addr)) {
         return 0;
     }
     const uint32_t slot = vsp_slot_take(pool);
     pool_block *block = &pool->blocks[slot];
     block->addr = addr;
-    block->size_bytes = order->segment_bytes;
-    block->home = order->home;
+    block->size_bytes = segment_bytes;
+    block->home = home;
 
-    const unsigned stat_class = vsp_stat_class(order->is_small);
-    pool->driver_total += order->segment_bytes;
-    vsp_stats_up(pool->stats.segment, stat_class, 1);
-    vsp_stats_up(pool->stats.reserved_bytes, stat_class, order->segment_bytes);
-    if (order->segment_bytes >= pool->conf.max_split_bytes) {
-        vsp_stat_up(&pool->stats.oversize_segments, 1);
+    pool_counts *counts = vsp_counts_of(pool, home);
+    pool_counts *all = &pool->counts[VS_STAT_ALL];
+    pool->driver_total += segment_bytes;
+    vsp_count_up(&counts->segment, &all->segment, 1);
+    vsp_count_up(&counts->reserved_bytes, &all->reserved_bytes, segment_bytes);
+    if (segment_bytes >= pool->conf.max_split_bytes) {
+        vsp_gauge_up(&pool->oversize_segments, 1);
     }
-    pool->stats.num_device_alloc++;
-    vsp_tape_segment(pool, VS_EV_SEGMENT_ALLOC, addr, order->segment_bytes,
-                     pool->homes[order->home]->stream);
+    pool->num_device_alloc++;
+    vsp_tape_segment(pool, VS_EV_SEGMENT_ALLOC, addr, segment_bytes, pool->homes[home]->stream);
+    vsp_put_free(pool, slot);
     return slot;
 }
 
@@ -71,18 +73,19 @@ static void release_segment(vs_pool *pool, uint32_t slot)
     const pool_home *home = vsp_home_of(pool, slot);
     const uint64_t addr = pool->blocks[slot].addr;
     const uint64_t size = pool->blocks[slot].size_bytes;
-    const unsigned stat_class = vsp_stat_class(home->is_small);
+    pool_counts *counts = vsp_counts_of(pool, pool->blocks[slot].home);
+    pool_counts *all = &pool->counts[VS_STAT_ALL];
     vs_check(pool->blocks[slot].range == 0 && !vsp_is_split(pool, slot));
-    pool->stats.num_device_free++;
+    pool->num_device_free++;
     vsp_tape_segment(pool, VS_EV_SEGMENT_FREE, addr, size, home->stream);
     pool->driver.free_segment(pool->driver.ctx, addr, size);
     pool->driver_total -= size;
-    vsp_stats_down(pool->stats.segment, stat_class, 1);
-    vsp_stats_down(pool->stats.reserved_bytes, stat_class, size);
+    vsp_count_down(&counts->segment, &all->segment, 1);
+    vsp_count_down(&counts->reserved_bytes, &all->reserved_bytes, size);
     /* A changed M could have made a segment oversize that was not counted so: the counter
      * stays at 0 instead of wrapping. */
-    if (size >= pool->conf.max_split_bytes && pool->stats.oversize_segments.current > 0) {
-        vsp_stat_down(&pool->stats.oversize_segments, 1);
+    if (size >= pool->conf.max_split_bytes && pool->oversize_segments.current > 0) {
+        vsp_gauge_down(&pool->oversize_segments, 1);
     }
     vsp_take_free(pool, slot);
     vsp_slot_give(pool, slot);
@@ -168,14 +171,14 @@ static bool is_whole_segment(const vs_pool *pool, uint32_t slot)
     return pool->blocks[slot].range == 0 && !vsp_is_split(pool, slot);
 }
 
-static bool release_oversize(vs_pool *pool, const pool_order *order)
+static bool release_oversize(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
     const uint64_t max_split = pool->conf.max_split_bytes;
     if (max_split == VS_POOL_UNLIMITED) {
         return false;
     }
-    const uint64_t key = order->rounded_bytes > max_split ? order->rounded_bytes : max_split;
-    const freeset *set = &pool->homes[order->home]->free;
+    const uint64_t key = rounded_bytes > max_split ? rounded_bytes : max_split;
+    const freeset *set = &pool->homes[home]->free;
     const uint32_t enough = vsp_freeset_at_least(set, pool->blocks, key);
     if (enough != 0 && is_whole_segment(pool, enough)) {
         release_segment(pool, enough);
@@ -231,7 +234,7 @@ static void release_pool(vs_pool *pool, bool is_small)
 void vsp_release_all(vs_pool *pool)
 {
     vsp_synchronize_events(pool);
-    pool->stats.num_sync_all_streams++;
+    pool->num_sync_all_streams++;
     release_pool(pool, false);
     release_pool(pool, true);
 }
@@ -244,17 +247,17 @@ void vs_pool_empty_cache(vs_pool *pool, vs_ns now)
 
 /* ---- the chain after a miss [5] ----------------------------------------------------------------------- */
 
-uint32_t vsp_obtain(vs_pool *pool, const pool_order *order)
+uint32_t vsp_obtain(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
     if (pool->counts_searches) {
         collect_garbage(pool);
     }
-    uint32_t slot = new_segment(pool, order, false);
+    uint32_t slot = new_segment(pool, home, rounded_bytes, false);
     if (slot != 0 || pool->is_exhausted) {
         return slot;
     }
-    if (release_oversize(pool, order)) {
-        slot = new_segment(pool, order, false);
+    if (release_oversize(pool, home, rounded_bytes)) {
+        slot = new_segment(pool, home, rounded_bytes, false);
         if (slot != 0 || pool->is_exhausted) {
             return slot;
         }
@@ -263,5 +266,5 @@ uint32_t vsp_obtain(vs_pool *pool, const pool_order *order)
     if (!vsp_reserve_slots(pool, ALLOC_SLOTS)) {
         pool->is_exhausted = true;
     }
-    return pool->is_exhausted ? 0 : new_segment(pool, order, true);
+    return pool->is_exhausted ? 0 : new_segment(pool, home, rounded_bytes, true);
 }

@@ -187,7 +187,7 @@ static void finish_events(vs_pool *pool, pool_stream *stream, uint32_t keep)
         give_note(pool, note);
         pool->blocks[slot].event_count--;
         if (pool->blocks[slot].event_count == 0) {
-            vsp_complete_free(pool, slot);
+            vsp_complete_pending(pool, slot);
         }
     }
 }
