@@ -43,10 +43,11 @@ static bool unknown_option(vs_str name, vs_err *err)
     keys[n++] = "help";
     const char *near = vs_nearest(name, keys, n);
     if (near != NULL) {
-        return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; did you mean --%s?", (int)name.len, name.ptr, near);
+        return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; did you mean --%s?",
+                       (int)name.len, name.ptr, near);
     }
-    return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; `vramscope help sim` lists them", (int)name.len,
-                   name.ptr);
+    return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; `vramscope help sim` lists them",
+                   (int)name.len, name.ptr);
 }
 
 static bool find_option(word *w, vs_err *err)
@@ -92,8 +93,9 @@ static bool next_word(int argc, char **argv, int *pos, word *out, vs_err *err)
         text = "--help";
     }
     if (text[1] != '-' || text[2] == '\0') {
-        return vs_fail(err, VS_ERR_USAGE, "%s: options are written with two dashes; `vramscope help sim` lists them",
-                       text);
+        return vs_fail(
+            err, VS_ERR_USAGE,
+            "%s: options are written with two dashes; `vramscope help sim` lists them", text);
     }
     w.name = vs_str_of(text + 2);
     const char *equals = strchr(text + 2, '=');
@@ -127,8 +129,9 @@ static bool add_vary(cli_args *args, vs_str text, vs_err *err)
         equals++;
     }
     if (equals == 0 || equals + 1 >= text.len) {
-        return vs_fail(err, VS_ERR_USAGE, "--vary %.*s: expected KEY=V1,V2, for example dtype=fp32,bf16", (int)text.len,
-                       text.ptr);
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--vary %.*s: expected KEY=V1,V2, for example dtype=fp32,bf16",
+                       (int)text.len, text.ptr);
     }
     if (args->vary_count == CLI_VARY_MAX) {
         return vs_fail(err, VS_ERR_LIMIT, "--vary: at most %d of them", CLI_VARY_MAX);
@@ -140,7 +143,8 @@ static bool add_vary(cli_args *args, vs_str text, vs_err *err)
     }
     if (!vary->option->is_setting || vary->option->is_planned) {
         return vs_fail(err, VS_ERR_USAGE, "--vary %s: %s", vary->option->key,
-                       vary->option->is_planned ? "not in this version yet" : "not a setting of the scenario");
+                       vary->option->is_planned ? "not in this version yet"
+                                                : "not a setting of the scenario");
     }
     for (size_t start = equals + 1; start <= text.len;) {
         size_t end = start;
@@ -148,7 +152,8 @@ static bool add_vary(cli_args *args, vs_str text, vs_err *err)
             end++;
         }
         if (vary->count == CLI_VALUES_MAX) {
-            return vs_fail(err, VS_ERR_LIMIT, "--vary %s: at most %d values", vary->option->key, CLI_VALUES_MAX);
+            return vs_fail(err, VS_ERR_LIMIT, "--vary %s: at most %d values", vary->option->key,
+                           CLI_VALUES_MAX);
         }
         vary->values[vary->count++] = (vs_str){text.ptr + start, end - start};
         start = end + 1;
@@ -210,8 +215,8 @@ static bool take_setting(cli *c, cli_args *args, const word *w, bool *gpu_seen, 
 static bool take_positional(cli *c, cli_args *args, bool *has_model, vs_str value, vs_err *err)
 {
     if (*has_model) {
-        return vs_fail(err, VS_ERR_USAGE, "%.*s: one MODEL at a time (%s was given already)", (int)value.len, value.ptr,
-                       args->scenario.model);
+        return vs_fail(err, VS_ERR_USAGE, "%.*s: one MODEL at a time (%s was given already)",
+                       (int)value.len, value.ptr, args->scenario.model);
     }
     *has_model = true;
     args->scenario.model = vs_str_copy(&c->inputs, value);
@@ -247,7 +252,8 @@ bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
             is_fine = take_positional(c, args, &has_model, w.value, err);
         } else if (is_fine && w.option == NULL) {
             is_fine = take_own(args, &w, err);
-        } else if (is_fine && strcmp(w.option->key, "scenario") != 0 && !take_output(args, &w)) {
+        } else if (is_fine && strcmp(w.option->key, "scenario") != 0 &&
+                   !take_output(args, &w)) {
             is_fine = take_setting(c, args, &w, &gpu_seen, err);
         }
         if (!is_fine) {
@@ -256,9 +262,11 @@ bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
     }
     args->fail_on_oom = args->scenario.fail_on_oom;
     if (args->scenario.model == NULL && !args->wants_help) {
-        return vs_fail(err, VS_ERR_USAGE, "%s: which MODEL? A name (`vramscope list models`), a folder, a config.json "
-                                          "or a safetensors file",
-                       c->command);
+        return vs_fail(
+            err, VS_ERR_USAGE,
+            "%s: which MODEL? A name (`vramscope list models`), a folder, a config.json "
+            "or a safetensors file",
+            c->command);
     }
     return true;
 }

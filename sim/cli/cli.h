@@ -8,7 +8,7 @@
 
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_OOM = 3 };
 
-#define CLI_VARY_MAX 8
+#define CLI_VARY_MAX   8
 #define CLI_VALUES_MAX 64
 
 /* One --vary: the option and the values it takes. */
@@ -23,8 +23,8 @@ typedef struct {
     vs_scenario scenario;
     const char *json, *tape, *trace, *csv, *png, *svg; /* paths, NULL: not asked for */
     bool print_scenario;
-    bool is_quiet;   /* --json - : nothing else on stdout */
-    bool tensors;    /* inspect --tensors */
+    bool is_quiet; /* --json - : nothing else on stdout */
+    bool tensors;  /* inspect --tensors */
     bool fail_on_oom;
     bool wants_help;
     cli_vary varies[CLI_VARY_MAX];
@@ -68,8 +68,10 @@ typedef struct {
     vs_model model;
     vs_machine machine;
 } cli_inputs;
+
 VS_MUST_CHECK bool cli_read_model(cli *c, vs_model *model, const char *spec, vs_err *err);
-VS_MUST_CHECK bool cli_resolve_machine(cli *c, vs_machine *machine, const vs_scenario *scenario, vs_err *err);
+VS_MUST_CHECK bool cli_resolve_machine(cli *c, vs_machine *machine, const vs_scenario *scenario,
+                                       vs_err *err);
 const char *cli_overlay_dir(cli *c);
 /* A copy of the scenario with every "auto" replaced by what the run decided. */
 vs_scenario cli_resolved(const vs_scenario *scenario, const vs_run_result *result);
@@ -83,13 +85,16 @@ typedef struct {
     const vs_fix *fixes;
     uint32_t fix_count;
 } cli_run;
+
 void cli_report_text(vs_outfile *out, const cli_run *run, bool is_utf8);
 void cli_report_json(vs_jwriter *w, const char *key, const cli_run *run);
 
 /* outputs.c */
-VS_MUST_CHECK bool cli_write_files(const cli_args *args, const vs_timeline *timeline, vs_err *err);
+VS_MUST_CHECK bool cli_write_files(const cli_args *args, const vs_timeline *timeline,
+                                   vs_err *err);
 /* Draws tapes, one row each, by running vramscope-view --shot. */
-VS_MUST_CHECK bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_count, vs_err *err);
+VS_MUST_CHECK bool cli_draw(cli *c, const char *path, const char *const *tapes,
+                            uint32_t tape_count, vs_err *err);
 /* Path of vramscope-view: beside this program, else the bare name. */
 VS_MUST_CHECK bool cli_viewer_path(char *buf, size_t buf_bytes);
 bool cli_is_utf8(void);

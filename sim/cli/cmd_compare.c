@@ -37,7 +37,8 @@ static bool count_rows(comparison *cmp, vs_err *err)
     for (uint32_t i = 0; i < cmp->args->vary_count; i++) {
         total *= cmp->args->varies[i].count;
         if (total > 4096) {
-            return vs_fail(err, VS_ERR_LIMIT, "compare: more than 4096 combinations; vary fewer settings at once");
+            return vs_fail(err, VS_ERR_LIMIT,
+                           "compare: more than 4096 combinations; vary fewer settings at once");
         }
     }
     cmp->total = (uint32_t)total;
@@ -46,7 +47,8 @@ static bool count_rows(comparison *cmp, vs_err *err)
 }
 
 /* The settings of combination `index`, and its label. */
-static bool combine(comparison *cmp, uint32_t index, vs_scenario *scenario, const char **label, vs_err *err)
+static bool combine(comparison *cmp, uint32_t index, vs_scenario *scenario, const char **label,
+                    vs_err *err)
 {
     vs_arena *arena = &cmp->c->inputs;
     const char *text = "";
@@ -58,8 +60,8 @@ static bool combine(comparison *cmp, uint32_t index, vs_scenario *scenario, cons
         if (!vs_scenario_set(scenario, arena, vary->option, value, true, err)) {
             return false;
         }
-        text = vs_arena_printf(arena, "%s%s%s=%.*s", text, i == 0 ? "" : "  ", vary->option->key, (int)value.len,
-                               value.ptr);
+        text = vs_arena_printf(arena, "%s%s%s=%.*s", text, i == 0 ? "" : "  ",
+                               vary->option->key, (int)value.len, value.ptr);
         if (text == NULL) {
             return vs_fail_memory(err, arena, "the comparison");
         }
@@ -77,12 +79,14 @@ static bool keep_tape(comparison *cmp, const vs_timeline *timeline, row *r, vs_e
     }
     const char *base = args->tape != NULL ? args->tape : args->png;
     r->tape = args->tape != NULL ? vs_arena_printf(arena, "%s.%" PRIu32, base, cmp->count + 1)
-                                 : vs_arena_printf(arena, "%s.%ld.%" PRIu32 ".tape", base, (long)getpid(), cmp->count + 1);
-    return r->tape != NULL ? vs_timeline_write(timeline, r->tape, err) : vs_fail_memory(err, arena, "the comparison");
+                                 : vs_arena_printf(arena, "%s.%ld.%" PRIu32 ".tape", base,
+                                                   (long)getpid(), cmp->count + 1);
+    return r->tape != NULL ? vs_timeline_write(timeline, r->tape, err)
+                           : vs_fail_memory(err, arena, "the comparison");
 }
 
-static bool keep_row(comparison *cmp, const char *label, const vs_run_result *result, const vs_timeline *timeline,
-                     vs_err *err)
+static bool keep_row(comparison *cmp, const char *label, const vs_run_result *result,
+                     const vs_timeline *timeline, vs_err *err)
 {
     row *r = &cmp->rows[cmp->count];
     *r = (row){.label = label,
@@ -108,15 +112,17 @@ static bool run_row(comparison *cmp, uint32_t index, vs_err *err)
     vs_machine machine = {0};
     vs_run_result result = {0};
     vs_timeline timeline = {0};
-    vs_fix fixes[VS_FIXES_MAX];
-    uint32_t fix_count = 0;
+    vs_fix_list fixes = {0};
     const char *label = NULL;
     vs_arena_reset(&c->run);
-    if (!combine(cmp, index, &scenario, &label, err) || !cli_resolve_machine(c, &machine, &scenario, err)) {
+    if (!combine(cmp, index, &scenario, &label, err) ||
+        !cli_resolve_machine(c, &machine, &scenario, err)) {
         return false;
     }
-    const vs_run_input input = {.model = &cmp->model, .machine = &machine, .scenario = &scenario};
-    if (!vs_run(&c->run, &input, &result, &timeline, err) || !keep_row(cmp, label, &result, &timeline, err)) {
+    const vs_run_input input = {
+        .model = &cmp->model, .machine = &machine, .scenario = &scenario};
+    if (!vs_run(&c->run, &input, &result, &timeline, err) ||
+        !keep_row(cmp, label, &result, &timeline, err)) {
         vs_err_at_input(err, label);
         return false;
     }
@@ -125,7 +131,7 @@ static bool run_row(comparison *cmp, uint32_t index, vs_err *err)
         return true;
     }
     if (result.verdict == VS_VERDICT_OOM &&
-        !vs_run_fixes(&c->scratch, &c->inputs, &input, &result, fixes, &fix_count, err)) {
+        !vs_run_fixes(&c->scratch, &c->inputs, &input, &result, &fixes, err)) {
         return false;
     }
     const vs_scenario resolved = cli_resolved(&scenario, &result);
@@ -133,8 +139,8 @@ static bool run_row(comparison *cmp, uint32_t index, vs_err *err)
                          .scenario = &resolved,
                          .result = &result,
                          .timeline = &timeline,
-                         .fixes = fixes,
-                         .fix_count = fix_count};
+                         .fixes = fixes.fixes,
+                         .fix_count = fixes.count};
     cli_report_json(&cmp->writer, NULL, &run);
     return true;
 }
@@ -143,12 +149,14 @@ static bool run_row(comparison *cmp, uint32_t index, vs_err *err)
 static void progress(const comparison *cmp, uint32_t done)
 {
     if (isatty(STDERR_FILENO) && time(NULL) - cmp->started > 1) {
-        fprintf(stderr, "\r%" PRIu32 " of %" PRIu32 "%s", done, cmp->total, done == cmp->total ? "\n" : "");
+        fprintf(stderr, "\r%" PRIu32 " of %" PRIu32 "%s", done, cmp->total,
+                done == cmp->total ? "\n" : "");
     }
 }
 
 static int label_width(const comparison *cmp)
 {
+    vs_assert(cmp->rows != NULL);
     size_t width = 8;
     for (uint32_t i = 0; i < cmp->count; i++) {
         const size_t len = vs_str_of(cmp->rows[i].label).len;
@@ -159,25 +167,30 @@ static int label_width(const comparison *cmp)
 
 static void write_table(vs_outfile *out, const comparison *cmp)
 {
+    vs_assert(cmp->rows != NULL);
     const int width = label_width(cmp);
     vs_outfile_printf(out, "%s: %" PRIu32 " ways to load it\n\n", cmp->model.name, cmp->total);
-    vs_outfile_printf(out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, "SETTINGS", "VERDICT", "PEAK VRAM", "PEAK RAM",
-                      "DISK READ", "LOAD TIME", "TIME/TOKEN");
+    vs_outfile_printf(out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, "SETTINGS",
+                      "VERDICT", "PEAK VRAM", "PEAK RAM", "DISK READ", "LOAD TIME",
+                      "TIME/TOKEN");
     for (uint32_t i = 0; i < cmp->count; i++) {
         const row *r = &cmp->rows[i];
         char vram[VS_TEXT_BYTES];
         char ram[VS_TEXT_BYTES];
         char disk[VS_TEXT_BYTES];
         char load[VS_TEXT_BYTES];
-        vs_outfile_printf(out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, r->label, vs_verdict_name(r->verdict),
-                          vs_format_size(r->peak_used_bytes, vram), vs_format_size(r->host_peak_bytes, ram),
-                          vs_format_size(r->disk_read_bytes, disk),
-                          r->verdict == VS_VERDICT_FITS ? vs_format_duration(r->load_ns, load) : "-", "-");
+        vs_outfile_printf(
+            out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, r->label,
+            vs_verdict_name(r->verdict), vs_format_size(r->peak_used_bytes, vram),
+            vs_format_size(r->host_peak_bytes, ram), vs_format_size(r->disk_read_bytes, disk),
+            r->verdict == VS_VERDICT_FITS ? vs_format_duration(r->load_ns, load) : "-", "-");
     }
     for (uint32_t i = 0; i < cmp->count; i++) {
         const row *r = &cmp->rows[i];
         if (r->reason[0] != '\0') {
-            vs_outfile_printf(out, "\n%s: out of memory with %" PRIu32 ".%" PRIu32 " %% of the weights in place.\n  ",
+            vs_outfile_printf(out,
+                              "\n%s: out of memory with %" PRIu32 ".%" PRIu32
+                              " %% of the weights in place.\n  ",
                               r->label, r->consumed_ppm / 10000, r->consumed_ppm / 1000 % 10);
             cli_wrapped(out, r->reason, 2, 2);
         }
@@ -241,8 +254,8 @@ static void drop_tapes(const comparison *cmp)
 
 static bool compare(comparison *cmp, vs_err *err)
 {
-    bool is_fine = cli_read_model(cmp->c, &cmp->model, cmp->args->scenario.model, err) && count_rows(cmp, err) &&
-                   start_json(cmp, err);
+    bool is_fine = cli_read_model(cmp->c, &cmp->model, cmp->args->scenario.model, err) &&
+                   count_rows(cmp, err) && start_json(cmp, err);
     for (uint32_t i = 0; is_fine && i < cmp->total; i++) {
         is_fine = run_row(cmp, i, err);
         progress(cmp, i + 1);
@@ -266,8 +279,10 @@ static bool compare(comparison *cmp, vs_err *err)
 static bool check_args(const cli_args *args, vs_err *err)
 {
     if (args->trace != NULL || args->csv != NULL || args->svg != NULL || args->print_scenario) {
-        return vs_fail(err, VS_ERR_USAGE, "compare writes --json, --tape (one file a row: NAME.1, NAME.2, ...) and --png; "
-                                          "the other outputs belong to `vramscope sim`");
+        return vs_fail(
+            err, VS_ERR_USAGE,
+            "compare writes --json, --tape (one file a row: NAME.1, NAME.2, ...) and --png; "
+            "the other outputs belong to `vramscope sim`");
     }
     return true;
 }

@@ -14,7 +14,8 @@ typedef struct {
 
 static const command_help helps[] = {
     {"sim", "vramscope sim MODEL [options]",
-     "Simulates one load: does it fit, how high does it go, when, why and on which tensor it runs out of memory, and "
+     "Simulates one load: does it fit, how high does it go, when, why and on which tensor it "
+     "runs out of memory, and "
      "what would fit instead.",
      "vramscope sim llama-2-7b --gpu rtx-4090 --dtype bf16\n"
      "vramscope sim ~/models/my-mixtral --gpu 24GiB --quant bnb-nf4 --png load.png\n"
@@ -23,23 +24,28 @@ static const command_help helps[] = {
     {"compare", "vramscope compare MODEL [options] --vary KEY=V1,V2[,...] [--vary ...]",
      "Simulates every combination of the varied settings, one row each.",
      "vramscope compare llama-2-7b --vary dtype=fp32,bf16 --vary gpu=rtx-4090,a100-40gb-sxm\n"
-     "vramscope compare mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --vary "
+     "vramscope compare mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup "
+     "--gpu 48GiB --vary "
      "async=on,off --png both.png\n",
      true},
     {"inspect", "vramscope inspect MODEL [--tensors] [--json FILE]",
-     "Parameters, tensors, bytes by dtype, largest layer, tied weights, memory to train with Adam. Headers only: no "
+     "Parameters, tensors, bytes by dtype, largest layer, tied weights, memory to train with "
+     "Adam. Headers only: no "
      "weight is read.",
      "vramscope inspect mixtral-8x7b\n"
      "vramscope inspect ~/models/my-model --tensors --json -\n",
      false},
-    {"list", "vramscope list models|gpus|hosts|disks|loaders|quants", "The catalogues.", "vramscope list gpus\n", false},
+    {"list", "vramscope list models|gpus|hosts|disks|loaders|quants", "The catalogues.",
+     "vramscope list gpus\n", false},
     {"view", "vramscope view [FILE.tape ...] [--scenario FILE.json] [--shot OUT.png]",
-     "Opens the window on recorded or simulated runs (? in the window lists its keys), or draws a picture without a "
+     "Opens the window on recorded or simulated runs (? in the window lists its keys), or "
+     "draws a picture without a "
      "display.",
      "vramscope view run.tape\n"
      "vramscope view async.tape sequential.tape --shot both.png\n",
      false},
-    {"help", "vramscope help [COMMAND]", "This text, or a command's.", "vramscope help compare\n", false},
+    {"help", "vramscope help [COMMAND]", "This text, or a command's.",
+     "vramscope help compare\n", false},
 };
 
 static const command_help *find_help(const char *command)
@@ -78,7 +84,8 @@ static void option_row(vs_outfile *out, const vs_option *option)
     if (option->kind == VS_OPT_VALUE) {
         n = snprintf(left, sizeof left, "  --%s %s", option->key, option->values);
     } else {
-        n = snprintf(left, sizeof left, "  --%s%s%s", option->key, option->has_negation ? ", --no-" : "",
+        n = snprintf(left, sizeof left, "  --%s%s%s", option->key,
+                     option->has_negation ? ", --no-" : "",
                      option->has_negation ? option->key : "");
     }
     vs_outfile_printf(out, "%s", left);
@@ -117,11 +124,15 @@ void cli_help_command(vs_outfile *out, const char *command)
     vs_outfile_printf(out, "usage: %s\n\n", help->usage);
     cli_wrapped(out, help->what, 0, 0);
     if (help->has_settings) {
-        vs_outfile_printf(out, "\nMODEL: a catalogue name, a folder (config.json and/or safetensors, hub cache), a "
-                               "config.json,\na .safetensors or a .safetensors.index.json file.\n"
-                               "Sizes: 24GiB, 1.5GB, 512MiB; a bare number is bytes.\n\nOptions:\n");
+        vs_outfile_printf(out,
+                          "\nMODEL: a catalogue name, a folder (config.json and/or "
+                          "safetensors, hub cache), a "
+                          "config.json,\na .safetensors or a .safetensors.index.json file.\n"
+                          "Sizes: 24GiB, 1.5GB, 512MiB; a bare number is bytes.\n\nOptions:\n");
         option_rows(out);
-        vs_outfile_printf(out, "\nExit status: 0 done, 1 error, 2 usage, 3 out of memory with --fail-on-oom.\n");
+        vs_outfile_printf(
+            out,
+            "\nExit status: 0 done, 1 error, 2 usage, 3 out of memory with --fail-on-oom.\n");
     }
     vs_outfile_printf(out, "\nExamples:\n");
     for (const char *line = help->examples; *line != '\0';) {
@@ -133,14 +144,17 @@ void cli_help_command(vs_outfile *out, const char *command)
 
 void cli_help_overview(vs_outfile *out)
 {
-    vs_outfile_printf(out, "vramscope %s: what loading a large model does to a GPU's memory, simulated.\n\n", VS_VERSION);
+    vs_outfile_printf(
+        out, "vramscope %s: what loading a large model does to a GPU's memory, simulated.\n\n",
+        VS_VERSION);
     for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
         vs_outfile_printf(out, "  %-10s ", helps[i].name);
         cli_wrapped(out, helps[i].what, 13, 13);
     }
-    vs_outfile_printf(out, "\n`vramscope help COMMAND` shows its options. First steps:\n"
-                           "  vramscope sim llama-2-7b --gpu rtx-4090\n"
-                           "  vramscope compare mixtral-8x7b --gpu h100-sxm --vary quant=none,bnb-nf4-dq\n");
+    vs_outfile_printf(
+        out, "\n`vramscope help COMMAND` shows its options. First steps:\n"
+             "  vramscope sim llama-2-7b --gpu rtx-4090\n"
+             "  vramscope compare mixtral-8x7b --gpu h100-sxm --vary quant=none,bnb-nf4-dq\n");
 }
 
 /* The man page, in man(7) macros, from the same tables. */
@@ -148,8 +162,10 @@ static void man_page(vs_outfile *out)
 {
     size_t count = 0;
     const vs_option *options = vs_options(&count);
-    vs_outfile_printf(out, ".TH VRAMSCOPE 1 \"\" \"vramscope %s\"\n.SH NAME\nvramscope \\- simulate what loading a large "
-                           "model does to GPU memory\n.SH SYNOPSIS\n",
+    vs_outfile_printf(out,
+                      ".TH VRAMSCOPE 1 \"\" \"vramscope %s\"\n.SH NAME\nvramscope \\- simulate "
+                      "what loading a large "
+                      "model does to GPU memory\n.SH SYNOPSIS\n",
                       VS_VERSION);
     for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
         vs_outfile_printf(out, ".B %s\n.br\n", helps[i].usage);
@@ -162,11 +178,14 @@ static void man_page(vs_outfile *out)
     for (size_t i = 0; i < count; i++) {
         if (!options[i].is_planned) {
             vs_outfile_printf(out, ".TP\n.BR \\-\\-%s \" %s\"\n%s\n", options[i].key,
-                              options[i].kind == VS_OPT_VALUE ? options[i].values : "", options[i].help);
+                              options[i].kind == VS_OPT_VALUE ? options[i].values : "",
+                              options[i].help);
         }
     }
-    vs_outfile_printf(out, ".SH EXIT STATUS\n0 done, 1 error, 2 usage, 3 out of memory with \\-\\-fail-on-oom.\n"
-                           ".SH EXAMPLES\n.nf\n");
+    vs_outfile_printf(
+        out,
+        ".SH EXIT STATUS\n0 done, 1 error, 2 usage, 3 out of memory with \\-\\-fail-on-oom.\n"
+        ".SH EXAMPLES\n.nf\n");
     for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
         vs_outfile_printf(out, "%s", helps[i].examples);
     }
@@ -179,7 +198,8 @@ int cmd_help(cli *c, int argc, char **argv)
     vs_err err = {0};
     if (argc > 0 && strcmp(argv[0], "--man") != 0 && find_help(argv[0]) == NULL) {
         (void)vs_fail(&err, VS_ERR_USAGE, "help %s: %s", argv[0],
-                      cli_is_planned(argv[0]) ? "not in this version yet" : "no such command; `vramscope help` lists them");
+                      cli_is_planned(argv[0]) ? "not in this version yet"
+                                              : "no such command; `vramscope help` lists them");
         return cli_error(&err);
     }
     vs_outfile *out = vs_outfile_open("-", &err);

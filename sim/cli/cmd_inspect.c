@@ -28,7 +28,8 @@ static vs_dtype load_dtype(const vs_model *model)
 static vs_bytes target_bytes(const vs_target *target, vs_dtype dtype)
 {
     vs_bytes bytes = 0;
-    if (!vs_dtype_bytes(target->fixed_dtype == VS_DT_COUNT ? dtype : target->fixed_dtype, target->elements, &bytes)) {
+    if (!vs_dtype_bytes(target->fixed_dtype == VS_DT_COUNT ? dtype : target->fixed_dtype,
+                        target->elements, &bytes)) {
         return 0; /* the reader has bounded every tensor already */
     }
     return bytes;
@@ -47,7 +48,8 @@ static void add_layers(summary *s, const vs_model *model)
         s->loaded_tensors++;
         s->loaded_bytes += bytes;
         s->expert_elements += (target->flags & VS_TF_EXPERTS) != 0 ? target->elements : 0;
-        layer_bytes = target->layer >= 0 && target->layer == layer ? layer_bytes + bytes : bytes;
+        layer_bytes =
+            target->layer >= 0 && target->layer == layer ? layer_bytes + bytes : bytes;
         layer = target->layer;
         if (layer_bytes > s->largest_layer_bytes) {
             s->largest_layer_bytes = layer_bytes;
@@ -77,8 +79,10 @@ static const char *largest_name(const summary *s, char *buf, size_t buf_bytes)
     char number[VS_TEXT_BYTES];
     (void)snprintf(number, sizeof number, ".%" PRId32 ".", s->largest_layer);
     const char *at = strstr(s->largest_leaf, number);
-    const size_t len = at == NULL ? strlen(s->largest_leaf) : (size_t)(at - s->largest_leaf) + strlen(number) - 1;
-    (void)snprintf(buf, buf_bytes, "%.*s", (int)(len < buf_bytes ? len : buf_bytes - 1), s->largest_leaf);
+    const size_t len = at == NULL ? strlen(s->largest_leaf)
+                                  : (size_t)(at - s->largest_leaf) + strlen(number) - 1;
+    (void)snprintf(buf, buf_bytes, "%.*s", (int)(len < buf_bytes ? len : buf_bytes - 1),
+                   s->largest_leaf);
     return buf;
 }
 
@@ -108,7 +112,9 @@ static void json_tensors(vs_jwriter *w, const vs_model *model, vs_dtype dtype)
         vs_jw_array(w, NULL);
         vs_jw_str(w, NULL, target->name);
         write_shape(w, target->shape, target->dim_count);
-        vs_jw_str(w, NULL, vs_dtype_name(target->fixed_dtype == VS_DT_COUNT ? dtype : target->fixed_dtype));
+        vs_jw_str(
+            w, NULL,
+            vs_dtype_name(target->fixed_dtype == VS_DT_COUNT ? dtype : target->fixed_dtype));
         vs_jw_str(w, NULL, (target->flags & VS_TF_BUFFER) != 0 ? "buffer" : "parameter");
         vs_jw_end(w);
     }
@@ -125,12 +131,14 @@ static void json_experts(vs_jwriter *w, const vs_model *model, const summary *s)
     vs_jw_u64(w, "total", model->dims.experts);
     vs_jw_u64(w, "active", model->dims.experts_per_token);
     vs_jw_u64(w, "parameters", s->expert_elements);
-    vs_jw_u64(w, "active_parameters", model->loaded_parameters - s->expert_elements +
-                                          s->expert_elements / model->dims.experts * model->dims.experts_per_token);
+    vs_jw_u64(w, "active_parameters",
+              model->loaded_parameters - s->expert_elements +
+                  s->expert_elements / model->dims.experts * model->dims.experts_per_token);
     vs_jw_end(w);
 }
 
-static void json_summary(vs_jwriter *w, const vs_model *model, const summary *s, bool with_tensors)
+static void json_summary(vs_jwriter *w, const vs_model *model, const summary *s,
+                         bool with_tensors)
 {
     char name[256];
     vs_jw_object(w, NULL);
@@ -169,21 +177,23 @@ static void json_summary(vs_jwriter *w, const vs_model *model, const summary *s,
     vs_jw_end(w);
 }
 
-static void size_row(vs_outfile *out, const char *label, uint64_t parameters, uint64_t bits, uint64_t layer_parameters)
+static void size_row(vs_outfile *out, const char *label, uint64_t parameters, uint64_t bits,
+                     uint64_t layer_parameters)
 {
     char total[VS_TEXT_BYTES];
     char layer[VS_TEXT_BYTES];
     char adam[VS_TEXT_BYTES];
     vs_bytes bytes = 0;
     vs_bytes layer_bytes = 0;
-    if (!vs_muldiv_u64(parameters, bits, 8, &bytes) || !vs_muldiv_u64(layer_parameters, bits, 8, &layer_bytes) ||
-        bytes > UINT64_MAX / 4) {
+    if (!vs_muldiv_u64(parameters, bits, 8, &bytes) ||
+        !vs_muldiv_u64(layer_parameters, bits, 8, &layer_bytes) || bytes > UINT64_MAX / 4) {
         return;
     }
     /* accelerate estimate-memory: weights, gradients and two Adam moments, all in this dtype
      * (accelerate commands/estimate.py: 4 x total) */
     vs_outfile_printf(out, "    %-6s %12s %14s %20s\n", label, vs_format_size(bytes, total),
-                      vs_format_size(layer_bytes, layer), bits >= 16 ? vs_format_size(bytes * 4, adam) : "-");
+                      vs_format_size(layer_bytes, layer),
+                      bits >= 16 ? vs_format_size(bytes * 4, adam) : "-");
 }
 
 static void text_summary(vs_outfile *out, const vs_model *model, const summary *s)
@@ -192,10 +202,12 @@ static void text_summary(vs_outfile *out, const vs_model *model, const summary *
     char b[VS_TEXT_BYTES];
     char name[256];
     vs_outfile_printf(out, "%s  (%s, read from: %s)\n\n", model->name,
-                      model->model_type[0] == '\0' ? "architecture unknown" : model->model_type, model->source);
-    vs_outfile_printf(out, "  checkpoint   %s parameters in %" PRIu32 " tensors, %s (%" PRIu64 " B)\n",
-                      vs_format_grouped(model->parameters, a), model->tensor_count,
-                      vs_format_size(model->checkpoint_bytes, b), model->checkpoint_bytes);
+                      model->model_type[0] == '\0' ? "architecture unknown" : model->model_type,
+                      model->source);
+    vs_outfile_printf(
+        out, "  checkpoint   %s parameters in %" PRIu32 " tensors, %s (%" PRIu64 " B)\n",
+        vs_format_grouped(model->parameters, a), model->tensor_count,
+        vs_format_size(model->checkpoint_bytes, b), model->checkpoint_bytes);
     for (uint32_t d = 0; d < VS_DT_COUNT; d++) {
         if (s->elements_by_dtype[d] > 0) {
             vs_outfile_printf(out, "               %-8s %s\n", vs_dtype_name((vs_dtype)d),
@@ -208,8 +220,8 @@ static void text_summary(vs_outfile *out, const vs_model *model, const summary *
     vs_outfile_printf(out, "  largest      %s: %s\n", largest_name(s, name, sizeof name),
                       vs_format_size(s->largest_layer_bytes, a));
     if (model->dims.experts > 0) {
-        vs_outfile_printf(out, "  experts      %" PRIu64 ", %" PRIu64 " active a token\n", model->dims.experts,
-                          model->dims.experts_per_token);
+        vs_outfile_printf(out, "  experts      %" PRIu64 ", %" PRIu64 " active a token\n",
+                          model->dims.experts, model->dims.experts_per_token);
     }
     vs_bytes kv = 0;
     if (vs_model_kv_bytes_per_token(model, s->dtype, &kv) && kv > 0) {
@@ -236,7 +248,8 @@ static void text_tensors(vs_outfile *out, const vs_model *model)
     vs_outfile_printf(out, "\n  Checkpoint, in the order of loading\n");
     for (uint32_t i = 0; i < model->tensor_count; i++) {
         const vs_tensor *t = &model->tensors[i];
-        vs_outfile_printf(out, "    %-8s %17" PRIu64 " B  %s [", vs_dtype_name(t->dtype), t->size_bytes, t->name);
+        vs_outfile_printf(out, "    %-8s %17" PRIu64 " B  %s [", vs_dtype_name(t->dtype),
+                          t->size_bytes, t->name);
         for (uint32_t d = 0; d < t->dim_count; d++) {
             vs_outfile_printf(out, "%s%" PRIu64, d == 0 ? "" : ", ", t->shape[d]);
         }
@@ -283,7 +296,8 @@ int cmd_inspect(cli *c, int argc, char **argv)
     if (args.wants_help) {
         return cmd_help(c, 1, (char *[]){(char[]){"inspect"}});
     }
-    if (!cli_read_model(c, &model, args.scenario.model, &err) || !write_result(&args, &model, &err)) {
+    if (!cli_read_model(c, &model, args.scenario.model, &err) ||
+        !write_result(&args, &model, &err)) {
         return cli_error(&err);
     }
     return EXIT_OK;

@@ -5,7 +5,8 @@
 
 static bool list_models(cli *c, vs_outfile *out, vs_err *err)
 {
-    vs_outfile_printf(out, "%-22s %-42s %16s %10s %8s\n", "MODEL", "HUB", "PARAMETERS", "SIZE", "TENSORS");
+    vs_outfile_printf(out, "%-22s %-42s %16s %10s %8s\n", "MODEL", "HUB", "PARAMETERS", "SIZE",
+                      "TENSORS");
     for (uint32_t i = 0; i < vs_catalogue_model_count(); i++) {
         const vs_catalogue_model *entry = vs_catalogue_model_at(i);
         vs_model model = {0};
@@ -16,8 +17,8 @@ static bool list_models(cli *c, vs_outfile *out, vs_err *err)
             return false;
         }
         vs_outfile_printf(out, "%-22s %-42s %16s %10s %8" PRIu32 "\n", entry->name, entry->hub,
-                          vs_format_grouped(model.parameters, parameters), vs_format_size(model.checkpoint_bytes, size),
-                          model.tensor_count);
+                          vs_format_grouped(model.parameters, parameters),
+                          vs_format_size(model.checkpoint_bytes, size), model.tensor_count);
     }
     return true;
 }
@@ -29,14 +30,17 @@ static const char *rate_text(uint64_t bps, char buf[VS_TEXT_BYTES])
 
 static void list_gpus(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 {
-    vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s %6s\n", "GPU", "NAME", "TOTAL", "CONTEXT", "BANDWIDTH/s", "PCIE");
+    vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s %6s\n", "GPU", "NAME", "TOTAL",
+                      "CONTEXT", "BANDWIDTH/s", "PCIE");
     for (uint32_t i = 0; i < catalogue->gpu_count; i++) {
         const vs_gpu *g = &catalogue->gpus[i];
         char total[VS_TEXT_BYTES];
         char context[VS_TEXT_BYTES];
         char rate[VS_TEXT_BYTES];
-        vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s", g->id, g->name, vs_format_size(g->total_bytes, total),
-                          vs_format_size(g->context_bytes, context), rate_text(g->mem_bandwidth_bps, rate));
+        vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s", g->id, g->name,
+                          vs_format_size(g->total_bytes, total),
+                          vs_format_size(g->context_bytes, context),
+                          rate_text(g->mem_bandwidth_bps, rate));
         if (g->pcie_gen > 0) {
             vs_outfile_printf(out, "  %" PRIu32 " x%" PRIu32, g->pcie_gen, g->pcie_lanes);
         }
@@ -46,15 +50,17 @@ static void list_gpus(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 
 static void list_hosts(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 {
-    vs_outfile_printf(out, "%-16s %11s %6s %12s %12s  %s\n", "HOST", "RAM", "CORES", "H2D PINNED", "H2D PAGEABLE", "");
+    vs_outfile_printf(out, "%-16s %11s %6s %12s %12s  %s\n", "HOST", "RAM", "CORES",
+                      "H2D PINNED", "H2D PAGEABLE", "");
     for (uint32_t i = 0; i < catalogue->host_count; i++) {
         const vs_host *h = &catalogue->hosts[i];
         char ram[VS_TEXT_BYTES];
         char pinned[VS_TEXT_BYTES];
         char pageable[VS_TEXT_BYTES];
-        vs_outfile_printf(out, "%-16s %11s %6" PRIu32 " %12s %12s  %s\n", h->name, vs_format_size(h->ram_bytes, ram),
-                          h->cores, rate_text(h->h2d_pinned_bps, pinned), rate_text(h->h2d_pageable_bps, pageable),
-                          h->title == NULL ? "" : h->title);
+        vs_outfile_printf(
+            out, "%-16s %11s %6" PRIu32 " %12s %12s  %s\n", h->name,
+            vs_format_size(h->ram_bytes, ram), h->cores, rate_text(h->h2d_pinned_bps, pinned),
+            rate_text(h->h2d_pageable_bps, pageable), h->title == NULL ? "" : h->title);
     }
 }
 
@@ -65,27 +71,33 @@ static void list_disks(vs_outfile *out, const vs_hardware_catalogue *catalogue)
         const vs_disk *d = &catalogue->disks[i];
         char whole[VS_TEXT_BYTES];
         char mapped[VS_TEXT_BYTES];
-        vs_outfile_printf(out, "%-16s %12s %14s  %s\n", d->name, vs_format_size(d->read_bps, whole),
-                          rate_text(d->mmap_read_bps, mapped), d->title == NULL ? "" : d->title);
+        vs_outfile_printf(
+            out, "%-16s %12s %14s  %s\n", d->name, vs_format_size(d->read_bps, whole),
+            rate_text(d->mmap_read_bps, mapped), d->title == NULL ? "" : d->title);
     }
 }
 
 static void list_loaders(vs_outfile *out)
 {
     for (uint32_t i = 0; i < VS_LOADER_COUNT; i++) {
-        vs_outfile_printf(out, "%-20s %s\n", vs_loader_name((vs_loader)i),
-                          i == VS_LOADER_V5 ? "newest rules: whole checkpoint, prefetching threads, fused experts"
-                                            : "not in this version yet");
+        vs_outfile_printf(
+            out, "%-20s %s\n", vs_loader_name((vs_loader)i),
+            i == VS_LOADER_V5
+                ? "newest rules: whole checkpoint, prefetching threads, fused experts"
+                : "not in this version yet");
     }
 }
 
 static void list_quants(vs_outfile *out)
 {
     static const char *const words[] = {
-        "weights stay in the load dtype", "bitsandbytes NF4, block 64, fp32 absmax: 4.5 bits a weight",
-        "the same with double quantisation: 4.13 bits a weight", "bitsandbytes FP4, sizes as bnb-nf4",
+        "weights stay in the load dtype",
+        "bitsandbytes NF4, block 64, fp32 absmax: 4.5 bits a weight",
+        "the same with double quantisation: 4.13 bits a weight",
+        "bitsandbytes FP4, sizes as bnb-nf4",
         "bitsandbytes LLM.int8: 8 bits a weight and one fp32 a row"};
-    _Static_assert(sizeof words / sizeof words[0] == VS_QUANT_COUNT, "every quantiser has its words");
+    _Static_assert(sizeof words / sizeof words[0] == VS_QUANT_COUNT,
+                   "every quantiser has its words");
     for (uint32_t i = 0; i < VS_QUANT_COUNT; i++) {
         vs_outfile_printf(out, "%-14s %s\n", vs_quant_name((vs_quant)i), words[i]);
     }
@@ -109,7 +121,8 @@ static bool list_hardware(cli *c, vs_outfile *out, const char *what, vs_err *err
 
 static bool list(cli *c, vs_outfile *out, const char *what, vs_err *err)
 {
-    static const char *const topics[] = {"models", "gpus", "hosts", "disks", "loaders", "quants"};
+    static const char *const topics[] = {"models", "gpus",    "hosts",
+                                         "disks",  "loaders", "quants"};
     if (strcmp(what, "models") == 0) {
         return list_models(c, out, err);
     }
@@ -125,9 +138,12 @@ static bool list(cli *c, vs_outfile *out, const char *what, vs_err *err)
         return true;
     }
     const char *near = vs_nearest(vs_str_of(what), topics, sizeof topics / sizeof topics[0]);
-    return vs_fail(err, VS_ERR_USAGE, "list %s: no such catalogue%s%s%s; there are models, gpus, hosts, disks, loaders, "
-                                      "quants",
-                   what, near == NULL ? "" : " (did you mean ", near == NULL ? "" : near, near == NULL ? "" : "?)");
+    return vs_fail(
+        err, VS_ERR_USAGE,
+        "list %s: no such catalogue%s%s%s; there are models, gpus, hosts, disks, loaders, "
+        "quants",
+        what, near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,
+        near == NULL ? "" : "?)");
 }
 
 int cmd_list(cli *c, int argc, char **argv)
@@ -137,7 +153,8 @@ int cmd_list(cli *c, int argc, char **argv)
         return cmd_help(c, 1, (char *[]){(char[]){"list"}});
     }
     if (argc != 1) {
-        (void)vs_fail(&err, VS_ERR_USAGE, "list: which one? models, gpus, hosts, disks, loaders or quants");
+        (void)vs_fail(&err, VS_ERR_USAGE,
+                      "list: which one? models, gpus, hosts, disks, loaders or quants");
         return cli_error(&err);
     }
     vs_outfile *out = vs_outfile_open("-", &err);

@@ -37,7 +37,8 @@ static bool write_text(const cli_run *run, vs_err *err)
 }
 
 /* The viewer reads a tape: the one asked for, or one that lives as long as the drawing takes. */
-static bool draw(cli *c, const char *path, const vs_timeline *timeline, const char *tape, vs_err *err)
+static bool draw(cli *c, const char *path, const vs_timeline *timeline, const char *tape,
+                 vs_err *err)
 {
     const char *temporary = NULL;
     if (tape == NULL) {
@@ -79,18 +80,18 @@ static bool simulate(cli *c, const cli_args *args, bool *out_is_oom, vs_err *err
     cli_inputs inputs = {0};
     vs_run_result result = {0};
     vs_timeline timeline = {0};
-    vs_fix fixes[VS_FIXES_MAX];
-    uint32_t fix_count = 0;
+    vs_fix_list fixes = {0};
     if (!cli_resolve_machine(c, &inputs.machine, &args->scenario, err) ||
         !cli_read_model(c, &inputs.model, args->scenario.model, err)) {
         return false;
     }
-    const vs_run_input input = {.model = &inputs.model, .machine = &inputs.machine, .scenario = &args->scenario};
+    const vs_run_input input = {
+        .model = &inputs.model, .machine = &inputs.machine, .scenario = &args->scenario};
     if (!vs_run(&c->run, &input, &result, &timeline, err)) {
         return false;
     }
     if (result.verdict == VS_VERDICT_OOM &&
-        !vs_run_fixes(&c->scratch, &c->inputs, &input, &result, fixes, &fix_count, err)) {
+        !vs_run_fixes(&c->scratch, &c->inputs, &input, &result, &fixes, err)) {
         return false;
     }
     const vs_scenario resolved = cli_resolved(&args->scenario, &result);
@@ -102,8 +103,8 @@ static bool simulate(cli *c, const cli_args *args, bool *out_is_oom, vs_err *err
                          .scenario = &resolved,
                          .result = &result,
                          .timeline = &timeline,
-                         .fixes = fixes,
-                         .fix_count = fix_count};
+                         .fixes = fixes.fixes,
+                         .fix_count = fixes.count};
     return write_outputs(c, args, &run, err);
 }
 
@@ -119,7 +120,8 @@ int cmd_sim(cli *c, int argc, char **argv)
         return cmd_help(c, 1, (char *[]){(char[]){"sim"}});
     }
     if (args.vary_count > 0) {
-        (void)vs_fail(&err, VS_ERR_USAGE, "--vary: sim runs one scenario; use `vramscope compare` for several");
+        (void)vs_fail(&err, VS_ERR_USAGE,
+                      "--vary: sim runs one scenario; use `vramscope compare` for several");
         return cli_error(&err);
     }
     if (!simulate(c, &args, &is_oom, &err)) {

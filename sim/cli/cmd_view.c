@@ -20,8 +20,10 @@ int cmd_view(cli *c, int argc, char **argv)
     }
     execvp(viewer, args);
     (void)vs_fail(&err, VS_ERR_NOT_FOUND,
-                  "view: vramscope-view is not there (%s); build it with libsdl2-dev libfreetype-dev libpng-dev (make "
+                  "view: vramscope-view is not there (%s); build it with libsdl2-dev "
+                  "libfreetype-dev libpng-dev (make "
                   "viz)",
-                  errno == ENOENT ? "no such program beside this one or on PATH" : "it cannot be started");
+                  errno == ENOENT ? "no such program beside this one or on PATH"
+                                  : "it cannot be started");
     return cli_error(&err);
 }

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Address space, not memory: pages are committed as they are touched. */
-#define INPUT_ARENA_BYTES ((size_t)16 << 30)
-#define RUN_ARENA_BYTES ((size_t)32 << 30)
+#define INPUT_ARENA_BYTES   ((size_t)16 << 30)
+#define RUN_ARENA_BYTES     ((size_t)32 << 30)
 #define SCRATCH_ARENA_BYTES ((size_t)16 << 30)
 
 typedef struct {
@@ -14,11 +14,12 @@ typedef struct {
     cli_command run;
 } command_entry;
 
-static const command_entry commands[] = {{"sim", cmd_sim},   {"compare", cmd_compare}, {"inspect", cmd_inspect},
-                                         {"list", cmd_list}, {"view", cmd_view},       {"help", cmd_help}};
+static const command_entry commands[] = {{"sim", cmd_sim},         {"compare", cmd_compare},
+                                         {"inspect", cmd_inspect}, {"list", cmd_list},
+                                         {"view", cmd_view},       {"help", cmd_help}};
 
 /* In the contract, in later versions. */
-static const char *const planned[] = {"plan",  "mkmodel", "replay", "check",
+static const char *const planned[] = {"plan",      "mkmodel", "replay", "check",
                                       "calibrate", "convert", "record", "probe"};
 
 const char *const *cli_command_names(size_t *out_count)
@@ -45,18 +46,22 @@ static int unknown_command(const char *name)
     const char *const *names = cli_command_names(&count);
     const char *near = vs_nearest(vs_str_of(name), names, count);
     if (cli_is_planned(name)) {
-        (void)vs_fail(&err, VS_ERR_USAGE, "%s: not in this version yet; `vramscope help` lists what is", name);
+        (void)vs_fail(&err, VS_ERR_USAGE,
+                      "%s: not in this version yet; `vramscope help` lists what is", name);
     } else if (near != NULL) {
-        (void)vs_fail(&err, VS_ERR_USAGE, "%s: no such command; did you mean `%s`?", name, near);
+        (void)vs_fail(&err, VS_ERR_USAGE, "%s: no such command; did you mean `%s`?", name,
+                      near);
     } else {
-        (void)vs_fail(&err, VS_ERR_USAGE, "%s: no such command; `vramscope help` lists them", name);
+        (void)vs_fail(&err, VS_ERR_USAGE, "%s: no such command; `vramscope help` lists them",
+                      name);
     }
     return cli_error(&err);
 }
 
 static bool open_arenas(cli *c, vs_err *err)
 {
-    return vs_arena_open(&c->inputs, INPUT_ARENA_BYTES, err) && vs_arena_open(&c->run, RUN_ARENA_BYTES, err) &&
+    return vs_arena_open(&c->inputs, INPUT_ARENA_BYTES, err) &&
+           vs_arena_open(&c->run, RUN_ARENA_BYTES, err) &&
            vs_arena_open(&c->scratch, SCRATCH_ARENA_BYTES, err);
 }
 
@@ -79,7 +84,8 @@ static int run_command(const command_entry *entry, int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: vramscope COMMAND ... (try: vramscope sim llama-2-7b --gpu rtx-4090, or vramscope help)\n");
+        fprintf(stderr, "usage: vramscope COMMAND ... (try: vramscope sim llama-2-7b --gpu "
+                        "rtx-4090, or vramscope help)\n");
         return EXIT_USAGE;
     }
     const char *name = argv[1];

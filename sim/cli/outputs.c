@@ -12,9 +12,10 @@ bool cli_is_utf8(void)
 {
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const char *value = getenv(names[i]);
+        const char *value = getenv(names[i]); /* NOLINT(concurrency-mt-unsafe): one thread */
         if (value != NULL && value[0] != '\0') {
-            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL || strstr(value, "utf-8") != NULL;
+            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL ||
+                   strstr(value, "utf-8") != NULL;
         }
     }
     return false;
@@ -62,18 +63,21 @@ static bool wait_for(pid_t child, const char *path, vs_err *err)
         }
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-        return vs_fail(err, VS_ERR_NOT_FOUND,
-                       "%s: pictures are drawn by vramscope-view, which is not installed; build it with "
-                       "libsdl2-dev libfreetype-dev libpng-dev (make viz), or use --trace and --csv",
-                       path);
+        return vs_fail(
+            err, VS_ERR_NOT_FOUND,
+            "%s: pictures are drawn by vramscope-view, which is not installed; build it with "
+            "libsdl2-dev libfreetype-dev libpng-dev (make viz), or use --trace and --csv",
+            path);
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        return vs_fail(err, VS_ERR_IO, "%s: vramscope-view could not draw it (see its message above)", path);
+        return vs_fail(err, VS_ERR_IO,
+                       "%s: vramscope-view could not draw it (see its message above)", path);
     }
     return true;
 }
 
-bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_count, vs_err *err)
+bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_count,
+              vs_err *err)
 {
     char viewer[4096];
     char shot[] = "--shot";

@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#define BAR_COLUMNS 34u
+#define BAR_COLUMNS   34u
 #define CHART_COLUMNS 78u
-#define CHART_ROWS 12u
-#define LARGEST_ROWS 5u
+#define CHART_ROWS    12u
+#define LARGEST_ROWS  5u
 
 static void row_bytes(vs_outfile *out, const char *label, vs_bytes bytes)
 {
@@ -22,12 +22,14 @@ static void headline(vs_outfile *out, const cli_run *run)
     const vs_run_result *r = run->result;
     char load[VS_TEXT_BYTES];
     vs_outfile_printf(out, "%s\n", r->headline);
-    vs_outfile_printf(out, "  %s as %s%s%s%s on %s, %s load, %s%s\n", run->model->name,
-                      vs_dtype_torch_name(r->load_dtype), run->scenario->quant == VS_QUANT_NONE ? "" : " + ",
-                      run->scenario->quant == VS_QUANT_NONE ? "" : vs_quant_name(run->scenario->quant),
-                      run->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : " + experts by axolotl",
-                      r->machine.gpus[0].name, r->is_async ? "async" : "sequential",
-                      r->verdict == VS_VERDICT_FITS ? "done in " : "dies after ", vs_format_duration(r->load_ns, load));
+    vs_outfile_printf(
+        out, "  %s as %s%s%s%s on %s, %s load, %s%s\n", run->model->name,
+        vs_dtype_torch_name(r->load_dtype), run->scenario->quant == VS_QUANT_NONE ? "" : " + ",
+        run->scenario->quant == VS_QUANT_NONE ? "" : vs_quant_name(run->scenario->quant),
+        run->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : " + experts by axolotl",
+        r->machine.gpus[0].name, r->is_async ? "async" : "sequential",
+        r->verdict == VS_VERDICT_FITS ? "done in " : "dies after ",
+        vs_format_duration(r->load_ns, load));
     if (r->reason[0] != '\0') {
         vs_outfile_printf(out, "\n  ");
         cli_wrapped(out, r->reason, 2, 2);
@@ -63,7 +65,8 @@ static void bar(vs_outfile *out, vs_bytes part, vs_bytes whole, bool is_utf8)
         return;
     }
     if (filled == 0) {
-        vs_outfile_printf(out, "%s", is_utf8 ? "▏" : "|"); /* there, but thinner than a character */
+        vs_outfile_printf(out, "%s",
+                          is_utf8 ? "▏" : "|"); /* there, but thinner than a character */
     }
     for (uint64_t i = 0; i < filled; i++) {
         vs_outfile_printf(out, "%s", is_utf8 ? "█" : "#");
@@ -82,13 +85,15 @@ static void composition(vs_outfile *out, const cli_run *run, bool is_utf8)
         if (bytes == 0) {
             continue;
         }
-        vs_outfile_printf(out, "    %-18s %11s  ", vs_category_label((vs_category)c), vs_format_size(bytes, size));
+        vs_outfile_printf(out, "    %-18s %11s  ", vs_category_label((vs_category)c),
+                          vs_format_size(bytes, size));
         bar(out, bytes, r->gpus[0].capacity_bytes, is_utf8);
         vs_outfile_printf(out, "\n");
     }
     const vs_bytes used = r->gpus[0].peak_used_bytes;
     const vs_bytes capacity = r->gpus[0].capacity_bytes;
-    vs_outfile_printf(out, "    %-18s %11s\n", "room left", vs_format_size(capacity > used ? capacity - used : 0, size));
+    vs_outfile_printf(out, "    %-18s %11s\n", "room left",
+                      vs_format_size(capacity > used ? capacity - used : 0, size));
 }
 
 static void largest(vs_outfile *out, const cli_run *run)
@@ -115,11 +120,15 @@ static void host(vs_outfile *out, const cli_run *run)
     char a[VS_TEXT_BYTES];
     char b[VS_TEXT_BYTES];
     char c[VS_TEXT_BYTES];
-    vs_outfile_printf(out, "\n  Host RAM: process %s, page cache %s, of %s\n", vs_format_size(r->host_peak_anon_bytes, a),
-                      vs_format_size(r->host_peak_file_bytes, b), vs_format_size(r->host_capacity_bytes, c));
-    vs_outfile_printf(out, "  Disk read: %s (%s)\n", vs_format_size(r->disk_read_bytes, a), r->machine.disk.name);
-    vs_outfile_printf(out, "  Time: %s; busiest: %s, %" PRIu32 " %% of it\n", vs_format_duration(r->load_ns, a),
-                      r->bottleneck_lane, r->bottleneck_ppm / 10000);
+    vs_outfile_printf(out, "\n  Host RAM: process %s, page cache %s, of %s\n",
+                      vs_format_size(r->host_peak_anon_bytes, a),
+                      vs_format_size(r->host_peak_file_bytes, b),
+                      vs_format_size(r->host_capacity_bytes, c));
+    vs_outfile_printf(out, "  Disk read: %s (%s)\n", vs_format_size(r->disk_read_bytes, a),
+                      r->machine.disk.name);
+    vs_outfile_printf(out, "  Time: %s; busiest: %s, %" PRIu32 " %% of it\n",
+                      vs_format_duration(r->load_ns, a), r->bottleneck_lane,
+                      r->bottleneck_ppm / 10000);
 }
 
 static void oom(vs_outfile *out, const cli_run *run)
@@ -130,12 +139,16 @@ static void oom(vs_outfile *out, const cli_run *run)
     if (!run->result->has_oom) {
         return;
     }
-    vs_outfile_printf(out, "\n  First allocation to fail: %s for %s at %s (%s)\n", vs_format_size(o->requested_bytes, size),
-                      o->tensor, vs_format_duration(o->time_ns, when), o->stage);
+    vs_outfile_printf(out, "\n  First allocation to fail: %s for %s at %s (%s)\n",
+                      vs_format_size(o->requested_bytes, size), o->tensor,
+                      vs_format_duration(o->time_ns, when), o->stage);
     if (o->has_surfaced) {
-        vs_outfile_printf(out, "  The program notices at %s, at %s%s\n", vs_format_duration(o->surface_time_ns, when),
-                          o->surface_tensor,
-                          o->is_swallowed ? " (caught there; raised after the load as a weight conversion error)" : "");
+        vs_outfile_printf(
+            out, "  The program notices at %s, at %s%s\n",
+            vs_format_duration(o->surface_time_ns, when), o->surface_tensor,
+            o->is_swallowed
+                ? " (caught there; raised after the load as a weight conversion error)"
+                : "");
     }
     vs_outfile_printf(out, "\n  %s\n", o->message);
 }
@@ -147,7 +160,8 @@ static void fixes(vs_outfile *out, const cli_run *run)
     if (run->fix_count == 0) {
         return;
     }
-    vs_outfile_printf(out, "\n  What would fit (each line was simulated)%*s peak used       time\n", 12, "");
+    vs_outfile_printf(
+        out, "\n  What would fit (each line was simulated)%*s peak used       time\n", 12, "");
     for (uint32_t i = 0; i < run->fix_count; i++) {
         const vs_fix *f = &run->fixes[i];
         const bool is_fit = f->verdict == VS_VERDICT_FITS;
@@ -178,8 +192,8 @@ static void assumed(vs_outfile *out, const cli_run *run)
                                                : vs_format_grouped(m->assumed[i].value, value);
         const size_t width = len + strlen(text) + (is_rate ? 2 : 0) + 3;
         const bool is_new_line = column + width > 100;
-        vs_outfile_printf(out, "%s%s %s%s%s", is_new_line ? "\n    " : " ", key, text, is_rate ? "/s" : "",
-                          i + 1 < m->assumed_count ? "," : "\n");
+        vs_outfile_printf(out, "%s%s %s%s%s", is_new_line ? "\n    " : " ", key, text,
+                          is_rate ? "/s" : "", i + 1 < m->assumed_count ? "," : "\n");
         column = (is_new_line ? 4 : column) + width;
     }
 }

@@ -11,12 +11,15 @@ bool cli_read_model(cli *c, vs_model *model, const char *spec, vs_err *err)
 /* $XDG_CONFIG_HOME/vramscope or ~/.config/vramscope: the user's own gpus.json, hosts.json, disks.json. */
 const char *cli_overlay_dir(cli *c)
 {
-    const char *config = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
+    const char *config =
+        getenv("XDG_CONFIG_HOME");     /* NOLINT(concurrency-mt-unsafe): one thread */
+    const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe) */
     if (config != NULL && config[0] == '/') {
         return vs_arena_printf(&c->inputs, "%s/vramscope", config);
     }
-    return home != NULL && home[0] == '/' ? vs_arena_printf(&c->inputs, "%s/.config/vramscope", home) : NULL;
+    return home != NULL && home[0] == '/'
+               ? vs_arena_printf(&c->inputs, "%s/.config/vramscope", home)
+               : NULL;
 }
 
 bool cli_resolve_machine(cli *c, vs_machine *machine, const vs_scenario *scenario, vs_err *err)

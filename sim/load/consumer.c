@@ -68,8 +68,10 @@ static void put_progress(loader *ld)
 static void set_unquantised(loader *ld)
 {
     const vs_target *target = current_target(ld);
-    const vs_dtype dtype = target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
-    vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result, load_weight_category(dtype));
+    const vs_dtype dtype =
+        target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
+    vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result,
+                         load_weight_category(dtype));
     if ((target->flags & VS_TF_TIED) != 0 && ld->extra_tied_count < 4) {
         /* Stored although tied: it lives until the tie replaces it. */
         ld->extra_tied[ld->extra_tied_count++] = ld->result;
@@ -93,7 +95,8 @@ static bool quant_take(loader *ld, quant_when when)
             continue;
         }
         const vs_category category = a->is_kept ? ld->quant.category : VS_CAT_ACT;
-        if (load_alloc(ld, a->bytes, category, mapping->name, &ld->quant_blocks[i]) == VS_ALLOC_OK) {
+        if (load_alloc(ld, a->bytes, category, mapping->name, &ld->quant_blocks[i]) ==
+            VS_ALLOC_OK) {
             continue;
         }
         return false;
@@ -125,10 +128,10 @@ static vs_ns quant_time(const loader *ld, vs_bytes source_bytes)
 static bool quant_start(loader *ld, vs_quant quant, consume_state then)
 {
     const vs_target *target = current_target(ld);
-    const bool is_planned =
-        then == CONSUME_EXPERTS
-            ? load_expert_plan(&ld->quant, quant, target, ld->load_dtype)
-            : load_quant_plan(&ld->quant, quant, target->elements, target->dim_count > 0 ? target->shape[0] : 1);
+    const bool is_planned = then == CONSUME_EXPERTS
+                                ? load_expert_plan(&ld->quant, quant, target, ld->load_dtype)
+                                : load_quant_plan(&ld->quant, quant, target->elements,
+                                                  target->dim_count > 0 ? target->shape[0] : 1);
     if (!is_planned) {
         return false;
     }
@@ -200,7 +203,8 @@ static void start_stack(loader *ld)
     const load_mapping *mapping = current(ld);
     const uint32_t parts = current_target(ld)->part_count;
     const vs_bytes part_bytes = mapping->bytes / parts;
-    if (load_alloc(ld, part_bytes, VS_CAT_STAGING, mapping->name, &ld->stacks[ld->part]) != VS_ALLOC_OK) {
+    if (load_alloc(ld, part_bytes, VS_CAT_STAGING, mapping->name, &ld->stacks[ld->part]) !=
+        VS_ALLOC_OK) {
         swallow(ld, "merge");
         return;
     }
@@ -226,7 +230,8 @@ static void stack_done(loader *ld)
         quantise_or_set(ld);
         return;
     }
-    if (load_alloc(ld, mapping->bytes, VS_CAT_STAGING, mapping->name, &ld->result) != VS_ALLOC_OK) {
+    if (load_alloc(ld, mapping->bytes, VS_CAT_STAGING, mapping->name, &ld->result) !=
+        VS_ALLOC_OK) {
         swallow(ld, "merge");
         return;
     }
@@ -279,7 +284,8 @@ static void experts_done(loader *ld)
         fatal(ld, "quantise", load_mapping_name(ld, ld->mapping));
         return;
     }
-    vs_pool_empty_cache(ld->pool, vs_engine_now(ld->engine)); /* the patch does so once per parameter [7] */
+    vs_pool_empty_cache(
+        ld->pool, vs_engine_now(ld->engine)); /* the patch does so once per parameter [7] */
     put_progress(ld);
     settle(ld);
 }
@@ -370,8 +376,8 @@ static bool allocate_missing(loader *ld)
         load_mapping *mapping = &ld->mappings[i];
         vs_block block = {0};
         if (mapping->is_missing &&
-            load_alloc(ld, mapping->bytes, load_weight_category(ld->load_dtype), mapping->name, &block) !=
-                VS_ALLOC_OK) {
+            load_alloc(ld, mapping->bytes, load_weight_category(ld->load_dtype), mapping->name,
+                       &block) != VS_ALLOC_OK) {
             load_note_failure(ld, load_mapping_name(ld, i), "finalise", false);
             load_surface(ld, load_mapping_name(ld, i));
             return false;
@@ -390,12 +396,14 @@ static void add_buffers(loader *ld)
         if ((target->flags & VS_TF_NON_PERSISTENT) == 0 || target->elements == 0) {
             continue;
         }
-        const vs_dtype dtype = target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
+        const vs_dtype dtype =
+            target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
         if (!vs_dtype_bytes(dtype, target->elements, &bytes)) {
             continue;
         }
         const uint32_t name = vs_tape_string(ld->tape, vs_str_of(target->name));
-        if (load_alloc_uncounted(ld, bytes, load_weight_category(dtype), name, &block) != VS_ALLOC_OK) {
+        if (load_alloc_uncounted(ld, bytes, load_weight_category(dtype), name, &block) !=
+            VS_ALLOC_OK) {
             load_note_failure(ld, target->name, "finalise", false);
             load_finish(ld, END_OOM);
             return;

@@ -62,7 +62,8 @@ copy_result copy_begin(copy_worker *w, uint32_t job_index)
     load_job *job = &ld->jobs[job_index];
     const vs_host *host = &ld->machine->host;
     const vs_disk *disk = &ld->machine->disk;
-    const vs_alloc_result got = load_alloc(ld, job->dst_bytes, VS_CAT_STAGING, job->name, &job->block);
+    const vs_alloc_result got =
+        load_alloc(ld, job->dst_bytes, VS_CAT_STAGING, job->name, &job->block);
     if (got != VS_ALLOC_OK) {
         return COPY_OOM;
     }
@@ -72,7 +73,8 @@ copy_result copy_begin(copy_worker *w, uint32_t job_index)
     const vs_ns driver_ns = load_driver_time(ld);
     const uint64_t fault_bps = w->is_cold ? disk->mmap_read_bps : UINT64_MAX;
     if (!job->needs_cast) {
-        return start_flow(w, job->src_bytes, w->is_cold, true, min_u64(fault_bps, host->memcpy_bps),
+        return start_flow(w, job->src_bytes, w->is_cold, true,
+                          min_u64(fault_bps, host->memcpy_bps),
                           driver_ns + host->copy_latency_ns);
     }
     w->temp_bytes = job->dst_bytes;
@@ -81,7 +83,8 @@ copy_result copy_begin(copy_worker *w, uint32_t job_index)
         load_free(ld, &job->block);
         return COPY_HOST_OOM;
     }
-    return start_flow(w, job->src_bytes, w->is_cold, false, min_u64(fault_bps, host->cast_bps), driver_ns);
+    return start_flow(w, job->src_bytes, w->is_cold, false, min_u64(fault_bps, host->cast_bps),
+                      driver_ns);
 }
 
 static void note_read(copy_worker *w, const load_job *job)
@@ -92,7 +95,8 @@ static void note_read(copy_worker *w, const load_job *job)
         return;
     }
     ld->disk_read_bytes += job->src_bytes;
-    vs_tape_span(ld->tape, ld->lane_disk, w->phase_start_ns, now, VS_CAT_PAGECACHE, job->name, job->src_bytes);
+    vs_tape_span(ld->tape, ld->lane_disk, w->phase_start_ns, now, VS_CAT_PAGECACHE, job->name,
+                 job->src_bytes);
     host_file_read(ld, job->src_bytes);
 }
 
@@ -106,12 +110,14 @@ copy_result copy_step(copy_worker *w)
         note_read(w, job);
     }
     if (!has_sent) {
-        vs_tape_span(ld->tape, w->lane, w->phase_start_ns, now, VS_CAT_HOSTHEAP, job->name, job->src_bytes);
+        vs_tape_span(ld->tape, w->lane, w->phase_start_ns, now, VS_CAT_HOSTHEAP, job->name,
+                     job->src_bytes);
         w->phase = COPY_SEND;
         return start_flow(w, job->dst_bytes, false, true, ld->machine->host.memcpy_bps,
                           ld->machine->host.copy_latency_ns);
     }
-    vs_tape_span(ld->tape, ld->lane_h2d, w->phase_start_ns, now, VS_CAT_STAGING, job->name, job->dst_bytes);
+    vs_tape_span(ld->tape, ld->lane_h2d, w->phase_start_ns, now, VS_CAT_STAGING, job->name,
+                 job->dst_bytes);
     if (w->phase == COPY_SEND) {
         host_give_anon(ld, w->temp_bytes);
         w->temp_bytes = 0;

@@ -23,9 +23,9 @@ typedef struct {
     vs_bytes dst_bytes; /* on the device, in the load dtype */
     uint32_t tensor;    /* model tensor */
     uint32_t mapping;
-    uint32_t name;      /* tape string */
+    uint32_t name; /* tape string */
     vs_block block;
-    uint8_t state;      /* job_state */
+    uint8_t state; /* job_state */
     bool needs_cast;
 } load_job;
 
@@ -34,12 +34,12 @@ typedef struct {
     uint32_t target;
     uint32_t first_source; /* into loader.sources: job indices, part by part */
     uint32_t source_count;
-    uint32_t pending;      /* sources neither ready nor failed (async) */
-    uint32_t failed_job;   /* a failed source, or NO_JOB */
-    uint32_t name;         /* tape string of the target */
-    vs_bytes src_bytes;    /* sum over sources, in the file */
-    vs_bytes bytes;        /* size of the finished parameter in the load dtype: S of the spec */
-    bool is_missing;       /* a swallowed failure left it without a value [2.5] */
+    uint32_t pending;    /* sources neither ready nor failed (async) */
+    uint32_t failed_job; /* a failed source, or NO_JOB */
+    uint32_t name;       /* tape string of the target */
+    vs_bytes src_bytes;  /* sum over sources, in the file */
+    vs_bytes bytes;      /* size of the finished parameter in the load dtype: S of the spec */
+    bool is_missing;     /* a swallowed failure left it without a value [2.5] */
 } load_mapping;
 
 #define NO_JOB UINT32_MAX
@@ -70,9 +70,11 @@ typedef struct {
 } quant_plan;
 
 /* The allocations for a weight of `elements` with `rows` output rows. False when a product overflows. */
-VS_MUST_CHECK bool load_quant_plan(quant_plan *plan, vs_quant quant, uint64_t elements, uint64_t rows);
+VS_MUST_CHECK bool load_quant_plan(quant_plan *plan, vs_quant quant, uint64_t elements,
+                                   uint64_t rows);
 /* The same for a fused expert parameter under axolotl's patch, which quantises it on the card [7]. */
-VS_MUST_CHECK bool load_expert_plan(quant_plan *plan, vs_quant quant, const vs_target *target, vs_dtype dtype);
+VS_MUST_CHECK bool load_expert_plan(quant_plan *plan, vs_quant quant, const vs_target *target,
+                                    vs_dtype dtype);
 /* Whether the quantiser replaces this parameter's module [6.3]. */
 bool load_is_quantised(vs_quant quant, const vs_target *target);
 /* The scheme axolotl's patch uses for fused experts under this quantiser [7]; VS_QUANT_NONE: untouched. */
@@ -89,9 +91,9 @@ typedef struct {
     vs_process process; /* first member: the engine hands it back */
     loader *owner;
     uint32_t index;
-    uint32_t job;       /* NO_JOB: idle */
-    uint8_t phase;      /* copy_phase */
-    uint16_t lane;      /* cpu lane */
+    uint32_t job;  /* NO_JOB: idle */
+    uint8_t phase; /* copy_phase */
+    uint16_t lane; /* cpu lane */
     vs_ns phase_start_ns;
     vs_bytes temp_bytes; /* host cast temporary */
     bool is_cold;        /* the job in hand comes from the disk */
@@ -101,14 +103,14 @@ typedef struct {
 #define LOAD_WORKERS_MAX 64
 
 typedef enum {
-    CONSUME_NEXT,      /* take the next mapping, wait for its sources */
-    CONSUME_WAIT,      /* prefetched: waiting for a source */
-    CONSUME_COPY,      /* sequential: copying the sources oneself */
-    CONSUME_STACK,     /* a stack has been written */
-    CONSUME_CAT,       /* the concatenation has been written */
-    CONSUME_QUANTISE,  /* the quantiser's kernel has run */
-    CONSUME_EXPERTS,   /* axolotl's quantiser has run on a parameter that was set */
-    CONSUME_SETTLED,   /* the mapping is done; time for the driver calls has passed */
+    CONSUME_NEXT,     /* take the next mapping, wait for its sources */
+    CONSUME_WAIT,     /* prefetched: waiting for a source */
+    CONSUME_COPY,     /* sequential: copying the sources oneself */
+    CONSUME_STACK,    /* a stack has been written */
+    CONSUME_CAT,      /* the concatenation has been written */
+    CONSUME_QUANTISE, /* the quantiser's kernel has run */
+    CONSUME_EXPERTS,  /* axolotl's quantiser has run on a parameter that was set */
+    CONSUME_SETTLED,  /* the mapping is done; time for the driver calls has passed */
     CONSUME_FINISH,
     CONSUME_DONE
 } consume_state;
@@ -119,10 +121,10 @@ typedef enum { END_RUNNING, END_LOADED, END_OOM, END_HOST_OOM } load_end;
 typedef struct {
     bool has_failed;
     bool has_surfaced;
-    bool is_swallowed;   /* an operation failed, loading went on */
+    bool is_swallowed; /* an operation failed, loading went on */
     vs_ns time_ns;
     vs_ns surface_time_ns;
-    const char *name;    /* tensor or parameter, the model's string */
+    const char *name; /* tensor or parameter, the model's string */
     const char *surface_name;
     const char *stage;
     vs_oom_info info;
@@ -167,18 +169,18 @@ struct loader {
     uint16_t lane_disk, lane_h2d, lane_d2h, lane_gpu, lane_main;
 
     /* producers */
-    copy_worker *workers; /* worker_count when async, else one used by the consumer */
+    copy_worker *workers;  /* worker_count when async, else one used by the consumer */
     vs_process dispatcher; /* hands the queue's head to the lowest idle worker */
     uint32_t next_job;
 
     /* consumer */
     vs_process consumer;
     vs_gate ready;
-    uint32_t mapping;      /* current */
-    uint32_t source;       /* index of the source in hand or waited for */
-    uint32_t part;         /* merge: which stack */
+    uint32_t mapping; /* current */
+    uint32_t source;  /* index of the source in hand or waited for */
+    uint32_t part;    /* merge: which stack */
     vs_block stacks[2];
-    vs_block result;       /* the parameter being made */
+    vs_block result; /* the parameter being made */
     quant_plan quant;
     vs_block quant_blocks[QUANT_ALLOCS_MAX];
     vs_ns op_start_ns;
@@ -199,7 +201,7 @@ struct loader {
     vs_ns end_ns;
     vs_bytes loaded_bytes;
     load_end end;
-    bool is_exhausted;          /* our own arena ran out */
+    bool is_exhausted; /* our own arena ran out */
     load_failure failure;
 };
 
@@ -218,11 +220,13 @@ vs_category load_weight_category(vs_dtype dtype);
 
 /* copy.c: the copying thread's state machine */
 typedef enum { COPY_BUSY, COPY_OK, COPY_OOM, COPY_HOST_OOM } copy_result;
+
 copy_result copy_begin(copy_worker *w, uint32_t job);
 copy_result copy_step(copy_worker *w);
 
 /* host.c: host memory ledger */
-VS_MUST_CHECK bool host_take_anon(loader *ld, vs_bytes bytes); /* false: more than the machine has */
+VS_MUST_CHECK bool host_take_anon(loader *ld,
+                                  vs_bytes bytes); /* false: more than the machine has */
 void host_give_anon(loader *ld, vs_bytes bytes);
 void host_file_read(loader *ld, vs_bytes bytes);
 
@@ -232,9 +236,11 @@ void dispatcher_step(vs_engine *engine, vs_process *process);
 void consumer_step(vs_engine *engine, vs_process *process);
 
 /* shared */
-vs_alloc_result load_alloc(loader *ld, vs_bytes bytes, vs_category category, uint32_t name, vs_block *out);
+vs_alloc_result load_alloc(loader *ld, vs_bytes bytes, vs_category category, uint32_t name,
+                           vs_block *out);
 /* The same, left out of the sum of tensors: the warm-up block and the rotary buffers are not the checkpoint's. */
-vs_alloc_result load_alloc_uncounted(loader *ld, vs_bytes bytes, vs_category category, uint32_t name, vs_block *out);
+vs_alloc_result load_alloc_uncounted(loader *ld, vs_bytes bytes, vs_category category,
+                                     uint32_t name, vs_block *out);
 void load_free(loader *ld, vs_block *block);
 /* Nanoseconds for the driver calls made since the last call. */
 vs_ns load_driver_time(loader *ld);

@@ -9,11 +9,11 @@
 #include "load.h"
 
 /* bitsandbytes functional.py: block 64 on CUDA (not settable in Transformers), nested block 256 [6.1]. */
-#define BNB_BLOCK UINT64_C(64)
-#define BNB_NESTED_BLOCK UINT64_C(256)
-#define BNB_CODE_BYTES UINT64_C(64)          /* 16 fp32 values */
+#define BNB_BLOCK             UINT64_C(64)
+#define BNB_NESTED_BLOCK      UINT64_C(256)
+#define BNB_CODE_BYTES        UINT64_C(64)   /* 16 fp32 values */
 #define BNB_NESTED_CODE_BYTES UINT64_C(1024) /* 256 fp32 values */
-#define BNB_OFFSET_BYTES UINT64_C(4)         /* mean of the absmax values, fp32 */
+#define BNB_OFFSET_BYTES      UINT64_C(4)    /* mean of the absmax values, fp32 */
 
 static uint64_t ceil_div(uint64_t a, uint64_t b)
 {
@@ -101,20 +101,23 @@ bool load_expert_plan(quant_plan *plan, vs_quant quant, const vs_target *target,
 
 bool load_is_quantised(vs_quant quant, const vs_target *target)
 {
-    const uint32_t skipped = VS_TF_OUTPUT_HEAD | VS_TF_TIED | VS_TF_LAST_MODULE | VS_TF_KEEP_FP32;
+    const uint32_t skipped =
+        VS_TF_OUTPUT_HEAD | VS_TF_TIED | VS_TF_LAST_MODULE | VS_TF_KEEP_FP32;
     return quant != VS_QUANT_NONE && (target->flags & VS_TF_LINEAR) != 0 &&
            (target->flags & (skipped | VS_TF_BIAS | VS_TF_BUFFER)) == 0;
 }
 
 vs_quant load_expert_quant(const vs_scenario *scenario, const vs_target *target)
 {
-    if (scenario->quant_experts != VS_QEXPERTS_AXOLOTL || (target->flags & VS_TF_EXPERTS) == 0) {
+    if (scenario->quant_experts != VS_QEXPERTS_AXOLOTL ||
+        (target->flags & VS_TF_EXPERTS) == 0) {
         return VS_QUANT_NONE;
     }
     switch (scenario->quant) {
     case VS_QUANT_BNB_NF4:
     case VS_QUANT_BNB_NF4_DQ:
-    case VS_QUANT_BNB_FP4: return VS_QUANT_BNB_NF4_DQ; /* the patch fixes nf4 with double quantisation [7] */
+    case VS_QUANT_BNB_FP4:
+        return VS_QUANT_BNB_NF4_DQ; /* the patch fixes nf4 with double quantisation [7] */
     case VS_QUANT_BNB_INT8: return VS_QUANT_BNB_INT8;
     case VS_QUANT_NONE:
     case VS_QUANT_COUNT: break;

@@ -20,7 +20,7 @@
 
 /* caching_allocator_warmup of 5.3 and later [3]. */
 #define WARMUP_HEADROOM_BYTES (VS_GIB + VS_GIB / 5) /* 1.2 GiB kept free of total */
-#define WARMUP_REST_BYTES (VS_GIB + VS_GIB / 2)     /* 1.5 GiB */
+#define WARMUP_REST_BYTES     (VS_GIB + VS_GIB / 2) /* 1.5 GiB */
 
 vs_category load_weight_category(vs_dtype dtype)
 {
@@ -87,9 +87,11 @@ uint64_t load_producer_bps(const loader *ld)
 void load_resolve_rates(loader *ld)
 {
     const vs_gpu *gpu = &ld->machine->gpus[0];
-    const uint64_t bandwidth = gpu->mem_bandwidth_bps > 0 ? gpu->mem_bandwidth_bps : DEFAULT_BANDWIDTH_BPS;
+    const uint64_t bandwidth =
+        gpu->mem_bandwidth_bps > 0 ? gpu->mem_bandwidth_bps : DEFAULT_BANDWIDTH_BPS;
     ld->copy_bw_bps = bandwidth / 10 * KERNEL_EFFICIENCY_TENTHS;
-    ld->quantise_bps = gpu->quantise_bps > 0 ? gpu->quantise_bps : load_producer_bps(ld) / QUANTISE_RATIO_DIVISOR;
+    ld->quantise_bps = gpu->quantise_bps > 0 ? gpu->quantise_bps
+                                             : load_producer_bps(ld) / QUANTISE_RATIO_DIVISOR;
     if (ld->quantise_bps == 0) {
         ld->quantise_bps = 1;
     }
@@ -113,32 +115,37 @@ static bool resolve_warmup(const loader *ld)
     case VS_OFF: return false;
     case VS_AUTO: break;
     }
-    return ld->scenario->quant_experts != VS_QEXPERTS_AXOLOTL; /* the patch turns it into a no-op [7] */
+    return ld->scenario->quant_experts !=
+           VS_QEXPERTS_AXOLOTL; /* the patch turns it into a no-op [7] */
 }
 
 bool load_resolve_rules(loader *ld, vs_err *err)
 {
     const vs_scenario *scenario = ld->scenario;
     if (scenario->loader != VS_LOADER_V5) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "loader %s is not in this version yet; transformers-5 (the newest rules) is",
-                       vs_loader_name(scenario->loader));
+        return vs_fail(
+            err, VS_ERR_VALUE,
+            "loader %s is not in this version yet; transformers-5 (the newest rules) is",
+            vs_loader_name(scenario->loader));
     }
     if (scenario->quant_experts != VS_QEXPERTS_NONE && scenario->quant == VS_QUANT_NONE) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "--quant-experts %s needs a quantiser: add --quant bnb-nf4-dq or --quant bnb-int8",
-                       vs_quant_experts_name(scenario->quant_experts));
+        return vs_fail(
+            err, VS_ERR_VALUE,
+            "--quant-experts %s needs a quantiser: add --quant bnb-nf4-dq or --quant bnb-int8",
+            vs_quant_experts_name(scenario->quant_experts));
     }
     if (scenario->workers > LOAD_WORKERS_MAX) {
-        return vs_fail(err, VS_ERR_LIMIT, "--workers %" PRIu32 " is above the limit of %u", scenario->workers,
-                       LOAD_WORKERS_MAX);
+        return vs_fail(err, VS_ERR_LIMIT, "--workers %" PRIu32 " is above the limit of %u",
+                       scenario->workers, LOAD_WORKERS_MAX);
     }
-    const uint32_t cores = ld->machine->host.cores > 0 ? ld->machine->host.cores : DEFAULT_WORKERS;
+    const uint32_t cores =
+        ld->machine->host.cores > 0 ? ld->machine->host.cores : DEFAULT_WORKERS;
     ld->load_dtype = resolve_dtype(ld);
     ld->is_async = resolve_async(ld);
     ld->has_warmup = resolve_warmup(ld);
-    ld->worker_count = scenario->workers > 0 ? scenario->workers
-                                             : (cores < DEFAULT_WORKERS ? cores : DEFAULT_WORKERS);
+    ld->worker_count = scenario->workers > 0
+                           ? scenario->workers
+                           : (cores < DEFAULT_WORKERS ? cores : DEFAULT_WORKERS);
     return true;
 }
 
@@ -161,7 +168,8 @@ static vs_bytes warmup_wish(const loader *ld)
         if ((target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) != 0) {
             continue;
         }
-        const vs_dtype dtype = target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
+        const vs_dtype dtype =
+            target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
         uint64_t bytes = 0;
         if (!vs_muldiv_u64(target->elements, warmup_bits(ld, target, dtype), 8, &bytes) ||
             !vs_add_u64(total, bytes, &total)) {
@@ -174,8 +182,8 @@ static vs_bytes warmup_wish(const loader *ld)
 vs_bytes load_warmup_bytes(const loader *ld, vs_bytes free_bytes, vs_bytes total_bytes)
 {
     const vs_pool_stats *stats = vs_pool_get_stats(ld->pool);
-    const vs_bytes unused =
-        stats->reserved_bytes[VS_STAT_ALL].current - stats->allocated_bytes[VS_STAT_ALL].current;
+    const vs_bytes unused = stats->reserved_bytes[VS_STAT_ALL].current -
+                            stats->allocated_bytes[VS_STAT_ALL].current;
     const vs_bytes wish = warmup_wish(ld);
     const vs_bytes missing = wish > unused ? wish - unused : 0;
     vs_bytes bytes = 0;
@@ -184,7 +192,8 @@ vs_bytes load_warmup_bytes(const loader *ld, vs_bytes free_bytes, vs_bytes total
     } else if (missing > WARMUP_REST_BYTES) {
         bytes = unused + VS_GIB > free_bytes ? 0 : unused + VS_GIB;
     }
-    const vs_bytes cap = total_bytes > WARMUP_HEADROOM_BYTES ? total_bytes - WARMUP_HEADROOM_BYTES : 0;
+    const vs_bytes cap =
+        total_bytes > WARMUP_HEADROOM_BYTES ? total_bytes - WARMUP_HEADROOM_BYTES : 0;
     bytes = bytes < cap ? bytes : cap;
     return bytes / 2 * 2; /* empty(bytes / 2, fp16) */
 }

@@ -13,7 +13,8 @@ static vs_alloc_result alloc_request(loader *ld, const vs_pool_request *request,
     if (request->size_bytes == 0) {
         return VS_ALLOC_OK; /* a null tensor */
     }
-    const vs_alloc_result got = vs_pool_alloc(ld->pool, vs_engine_now(ld->engine), request, out);
+    const vs_alloc_result got =
+        vs_pool_alloc(ld->pool, vs_engine_now(ld->engine), request, out);
     if (got == VS_ALLOC_EXHAUSTED) {
         ld->is_exhausted = true;
         load_finish(ld, END_LOADED);
@@ -21,13 +22,15 @@ static vs_alloc_result alloc_request(loader *ld, const vs_pool_request *request,
     return got;
 }
 
-vs_alloc_result load_alloc(loader *ld, vs_bytes bytes, vs_category category, uint32_t name, vs_block *out)
+vs_alloc_result load_alloc(loader *ld, vs_bytes bytes, vs_category category, uint32_t name,
+                           vs_block *out)
 {
     const vs_pool_request request = {.size_bytes = bytes, .category = category, .name = name};
     return alloc_request(ld, &request, out);
 }
 
-vs_alloc_result load_alloc_uncounted(loader *ld, vs_bytes bytes, vs_category category, uint32_t name, vs_block *out)
+vs_alloc_result load_alloc_uncounted(loader *ld, vs_bytes bytes, vs_category category,
+                                     uint32_t name, vs_block *out)
 {
     const vs_pool_request request = {
         .size_bytes = bytes, .category = category, .name = name, .flags = VS_REQUEST_UNCOUNTED};
@@ -58,7 +61,8 @@ vs_ns load_time(vs_bytes bytes, uint64_t rate_bps)
     if (bytes == 0) {
         return 0;
     }
-    return vs_muldiv_ceil_u64(bytes, UINT64_C(1000000000), rate_bps, &ns) ? ns : VS_NS_NEVER / 4;
+    return vs_muldiv_ceil_u64(bytes, UINT64_C(1000000000), rate_bps, &ns) ? ns
+                                                                          : VS_NS_NEVER / 4;
 }
 
 static void count_staging(loader *ld)
@@ -130,7 +134,8 @@ void load_finish(loader *ld, load_end end)
 
 static bool target_bytes(const loader *ld, const vs_target *target, vs_bytes *out)
 {
-    const vs_dtype dtype = target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
+    const vs_dtype dtype =
+        target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
     return vs_dtype_bytes(dtype, target->elements, out);
 }
 
@@ -149,7 +154,8 @@ static bool fill_job(loader *ld, uint32_t tensor_index, load_job *job, vs_err *e
                       .needs_cast = dtype != tensor->dtype};
     if (!vs_dtype_bytes(dtype, tensor->elements, &job->dst_bytes) ||
         !vs_add_u64(ld->total_src_bytes, job->src_bytes, &ld->total_src_bytes)) {
-        return vs_fail(err, VS_ERR_VALUE, "tensor %s: its size overflows 64 bits", tensor->name);
+        return vs_fail(err, VS_ERR_VALUE, "tensor %s: its size overflows 64 bits",
+                       tensor->name);
     }
     return true;
 }
@@ -193,7 +199,8 @@ static bool fill_mapping(loader *ld, uint32_t target_index, const uint32_t *job_
         mapping->src_bytes += ld->jobs[job].src_bytes; /* bounded by total_src_bytes */
     }
     if (!target_bytes(ld, target, &mapping->bytes)) {
-        return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits", target->name);
+        return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits",
+                       target->name);
     }
     if (target->merge == VS_MERGE_NONE) {
         mapping->bytes = ld->jobs[ld->sources[mapping->first_source]].dst_bytes;
@@ -229,7 +236,8 @@ static bool build_mappings(loader *ld, const uint32_t *job_of_tensor, vs_err *er
 static bool make_links(loader *ld, vs_err *err)
 {
     const vs_link_desc disk = {.name = "disk", .rate_bps = ld->machine->disk.read_bps};
-    const vs_link_desc h2d = {.name = "pcie h2d", .rate_bps = ld->machine->host.h2d_pageable_bps};
+    const vs_link_desc h2d = {.name = "pcie h2d",
+                              .rate_bps = ld->machine->host.h2d_pageable_bps};
     if (ld->shuffle_seed % 2 == 0) {
         ld->disk_link = vs_link_new(ld->engine, &disk);
     }
@@ -342,7 +350,8 @@ static bool start_workers(loader *ld)
         return true;
     }
     for (uint32_t i = 0; i < ld->worker_count; i++) {
-        const uint32_t index = ld->shuffle_seed == 0 ? i : (i + ld->shuffle_seed) % ld->worker_count;
+        const uint32_t index =
+            ld->shuffle_seed == 0 ? i : (i + ld->shuffle_seed) % ld->worker_count;
         if (!vs_process_start(ld->engine, &ld->workers[index].process)) {
             return false;
         }

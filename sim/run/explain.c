@@ -11,15 +11,19 @@ vs_bytes run_planned_bytes(const loader *ld)
     vs_bytes total = 0;
     for (uint32_t i = 0; i < ld->mapping_count; i++) {
         const vs_target *target = &ld->model->targets[ld->mappings[i].target];
-        const vs_quant linear = load_is_quantised(ld->scenario->quant, target) ? ld->scenario->quant : VS_QUANT_NONE;
-        const vs_quant quant = linear != VS_QUANT_NONE ? linear : load_expert_quant(ld->scenario, target);
+        const vs_quant linear = load_is_quantised(ld->scenario->quant, target)
+                                    ? ld->scenario->quant
+                                    : VS_QUANT_NONE;
+        const vs_quant quant =
+            linear != VS_QUANT_NONE ? linear : load_expert_quant(ld->scenario, target);
         quant_plan plan = {0};
         if ((target->flags & VS_TF_TIED) != 0) {
             continue;
         }
         bool is_planned = false;
         if (linear != VS_QUANT_NONE) {
-            is_planned = load_quant_plan(&plan, quant, target->elements, target->dim_count > 0 ? target->shape[0] : 1);
+            is_planned = load_quant_plan(&plan, quant, target->elements,
+                                         target->dim_count > 0 ? target->shape[0] : 1);
         } else if (quant != VS_QUANT_NONE) {
             is_planned = load_expert_plan(&plan, quant, target, ld->load_dtype);
         }
@@ -31,7 +35,8 @@ vs_bytes run_planned_bytes(const loader *ld)
 static vs_bytes room(const loader *ld)
 {
     const vs_gpu *gpu = &ld->machine->gpus[0];
-    const vs_bytes others = ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0;
+    const vs_bytes others =
+        ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0;
     const vs_bytes taken = gpu->context_bytes + others;
     return gpu->total_bytes > taken ? gpu->total_bytes - taken : 0;
 }
@@ -59,12 +64,15 @@ static const char *reason_weights(const loader *ld, vs_bytes planned)
     char over[VS_TEXT_BYTES];
     const char *experts = ld->scenario->quant != VS_QUANT_NONE && ld->model->dims.experts > 0 &&
                                   ld->scenario->quant_experts == VS_QEXPERTS_NONE
-                              ? " (the fused experts are not Linear modules, so this quantiser leaves them as they are)"
+                              ? " (the fused experts are not Linear modules, so this quantiser "
+                                "leaves them as they are)"
                               : "";
     return vs_arena_printf(ld->arena,
-                           "The finished model alone takes %s as %s%s and the card has %s beside the CUDA context and "
+                           "The finished model alone takes %s as %s%s and the card has %s "
+                           "beside the CUDA context and "
                            "other processes: %s too little, however it is loaded.",
-                           vs_format_size(planned, need), form(ld), experts, vs_format_size(room(ld), have),
+                           vs_format_size(planned, need), form(ld), experts,
+                           vs_format_size(room(ld), have),
                            vs_format_size(planned - room(ld), over));
 }
 
@@ -76,12 +84,14 @@ static const char *reason_prefetch(const loader *ld)
     char quantised[VS_TEXT_BYTES];
     return vs_arena_printf(
         ld->arena,
-        "Prefetch ran ahead of the quantiser: %" PRIu32 " tensors (%s of %s) were waiting on the card, copied at "
-        "%s/s and quantised at %s/s, when only %" PRIu32 " of %" PRIu32 " parameters were done; loading one after the "
+        "Prefetch ran ahead of the quantiser: %" PRIu32
+        " tensors (%s of %s) were waiting on the card, copied at "
+        "%s/s and quantised at %s/s, when only %" PRIu32 " of %" PRIu32
+        " parameters were done; loading one after the "
         "other (--no-async) never holds more than one.",
-        f->staging_count, vs_format_size(f->staging_bytes, waiting), vs_dtype_torch_name(ld->load_dtype),
-        vs_format_size(load_producer_bps(ld), rate), vs_format_size(ld->quantise_bps, quantised), f->mappings_done,
-        ld->mapping_count);
+        f->staging_count, vs_format_size(f->staging_bytes, waiting),
+        vs_dtype_torch_name(ld->load_dtype), vs_format_size(load_producer_bps(ld), rate),
+        vs_format_size(ld->quantise_bps, quantised), f->mappings_done, ld->mapping_count);
 }
 
 static const char *reason_other(const loader *ld)
@@ -93,20 +103,25 @@ static const char *reason_other(const loader *ld)
     char stuck[VS_TEXT_BYTES];
     const char *what = "to copy a tensor in";
     if (vs_str_is(vs_str_of(f->stage), "merge")) {
-        what = "to stack and concatenate the experts of one layer, which for a moment needs them twice";
-    } else if (vs_str_is(vs_str_of(f->stage), "quantise") || vs_str_is(vs_str_of(f->stage), "set")) {
+        what = "to stack and concatenate the experts of one layer, which for a moment needs "
+               "them twice";
+    } else if (vs_str_is(vs_str_of(f->stage), "quantise") ||
+               vs_str_is(vs_str_of(f->stage), "set")) {
         what = "to quantise one parameter, whose source stays until the result is there";
     } else if (vs_str_is(vs_str_of(f->stage), "warmup")) {
-        what = "for the warm-up allocation, which counts on the card's total and not on what is free "
+        what = "for the warm-up allocation, which counts on the card's total and not on what "
+               "is free "
                "(--no-warmup leaves it out)";
     } else if (vs_str_is(vs_str_of(f->stage), "finalise")) {
         what = "for parameters that the load had to skip";
     }
-    return vs_arena_printf(ld->arena, "%s more were needed %s; %s was free, %s held by tensors and %s stuck in "
-                                      "partly used segments.",
-                           vs_format_size(f->info.attempted_bytes, asked), what,
-                           vs_format_size(f->info.free_bytes, left), vs_format_size(f->info.allocated_bytes, live),
-                           vs_format_size(f->info.reserved_bytes - f->info.allocated_bytes, stuck));
+    return vs_arena_printf(
+        ld->arena,
+        "%s more were needed %s; %s was free, %s held by tensors and %s stuck in "
+        "partly used segments.",
+        vs_format_size(f->info.attempted_bytes, asked), what,
+        vs_format_size(f->info.free_bytes, left), vs_format_size(f->info.allocated_bytes, live),
+        vs_format_size(f->info.reserved_bytes - f->info.allocated_bytes, stuck));
 }
 
 static const char *reason_of(const loader *ld, vs_verdict verdict)
@@ -141,16 +156,24 @@ static const char *headline_of(const vs_run_result *result, const loader *ld)
     const uint32_t share = consumed_tenths_percent(ld);
     switch (result->verdict) {
     case VS_VERDICT_OOM:
-        return vs_arena_printf(ld->arena, "OUT OF MEMORY at %s with %" PRIu32 ".%" PRIu32 " %% of the weights in place: "
-                                          "%s did not get %s",
+        return vs_arena_printf(ld->arena,
+                               "OUT OF MEMORY at %s with %" PRIu32 ".%" PRIu32
+                               " %% of the weights in place: "
+                               "%s did not get %s",
                                vs_format_duration(f->time_ns, when), share / 10, share % 10,
                                f->name, vs_format_size(f->info.attempted_bytes, a));
     case VS_VERDICT_HOST_OOM:
-        return vs_arena_printf(ld->arena, "KILLED: out of host RAM at %s", vs_format_duration(result->load_ns, when));
+        return vs_arena_printf(ld->arena, "KILLED: out of host RAM at %s",
+                               vs_format_duration(result->load_ns, when));
     case VS_VERDICT_FITS:
-        return vs_arena_printf(ld->arena, "FITS: peak %s of %s", vs_format_size(gpu->context_bytes +
-                               (ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0) +
-                               stats->reserved_bytes[VS_STAT_ALL].peak, a), vs_format_size(gpu->total_bytes, b));
+        return vs_arena_printf(
+            ld->arena, "FITS: peak %s of %s",
+            vs_format_size(
+                gpu->context_bytes +
+                    (ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0) +
+                    stats->reserved_bytes[VS_STAT_ALL].peak,
+                a),
+            vs_format_size(gpu->total_bytes, b));
     case VS_VERDICT_DISK_FULL:
     case VS_VERDICT_FAILED:
     case VS_VERDICT_COUNT: break;
@@ -164,10 +187,12 @@ bool run_explain(vs_run_result *result, const loader *ld, vs_err *err)
     result->headline = headline_of(result, ld);
     result->reason = reason_of(ld, result->verdict);
     if (f->has_failed) {
-        result->oom.message = vs_oom_message(ld->arena, &f->info, VS_TORCH_NEWEST, 0,
-                                             f->info.reserved_bytes + ld->machine->gpus[0].context_bytes);
+        result->oom.message =
+            vs_oom_message(ld->arena, &f->info, VS_TORCH_NEWEST, 0,
+                           f->info.reserved_bytes + ld->machine->gpus[0].context_bytes);
     }
-    if (result->headline == NULL || result->reason == NULL || (f->has_failed && result->oom.message == NULL)) {
+    if (result->headline == NULL || result->reason == NULL ||
+        (f->has_failed && result->oom.message == NULL)) {
         return vs_fail_memory(err, ld->arena, "the explanation");
     }
     return true;

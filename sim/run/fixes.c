@@ -10,14 +10,13 @@ typedef struct {
     vs_arena *scratch;
     vs_arena *out_arena;
     const vs_run_input *input;
-    vs_fix *fixes;
-    uint32_t count;
+    vs_fix_list *list;
     size_t mark; /* scratch below this stays */
 } fixer;
 
 /* Runs one variant. A setting that cannot be combined is no fix: skipped. False only for out of memory of our own. */
-static bool try_variant(fixer *f, const vs_scenario *scenario, const vs_machine *machine, const char *change,
-                        bool *out_fits, vs_err *err)
+static bool try_variant(fixer *f, const vs_scenario *scenario, const vs_machine *machine,
+                        const char *change, bool *out_fits, vs_err *err)
 {
     vs_run_input input = *f->input;
     vs_run_result result = {0};
@@ -31,17 +30,18 @@ static bool try_variant(fixer *f, const vs_scenario *scenario, const vs_machine 
         return own.code != VS_ERR_MEMORY || vs_fail(err, own.code, "%s", own.text);
     }
     *out_fits = result.verdict == VS_VERDICT_FITS;
-    if (f->count == VS_FIXES_MAX) {
+    if (f->list->count == VS_FIXES_MAX) {
         return true;
     }
     char *text = vs_str_copy(f->out_arena, vs_str_of(change));
     if (text == NULL) {
         return vs_fail_memory(err, f->out_arena, "the fixes");
     }
-    f->fixes[f->count++] = (vs_fix){.change = text,
-                                    .verdict = result.verdict,
-                                    .peak_used_bytes = result.gpus[0].peak_used_bytes,
-                                    .load_ns = result.load_ns};
+    f->list->fixes[f->list->count++] =
+        (vs_fix){.change = text,
+                 .verdict = result.verdict,
+                 .peak_used_bytes = result.gpus[0].peak_used_bytes,
+                 .load_ns = result.load_ns};
     return true;
 }
 
@@ -64,7 +64,8 @@ static bool try_settings(fixer *f, const vs_run_result *failed, vs_err *err)
     if (base->alloc_conf == NULL || base->alloc_conf[0] == '\0') {
         vs_scenario s = *base;
         s.alloc_conf = "expandable_segments:True";
-        is_fine = is_fine && try_variant(f, &s, machine, "--alloc-conf expandable_segments:True", &fits, err);
+        is_fine = is_fine && try_variant(f, &s, machine,
+                                         "--alloc-conf expandable_segments:True", &fits, err);
     }
     if (failed->load_dtype == VS_DT_F32) {
         vs_scenario s = *base;
@@ -81,8 +82,9 @@ static bool try_settings(fixer *f, const vs_run_result *failed, vs_err *err)
         s.quant_experts = VS_QEXPERTS_AXOLOTL;
         s.async = VS_OFF;
         s.quant = base->quant == VS_QUANT_NONE ? VS_QUANT_BNB_NF4 : base->quant;
-        const char *change = base->quant == VS_QUANT_NONE ? "--quant bnb-nf4 --quant-experts axolotl --no-async"
-                                                          : "--quant-experts axolotl --no-async";
+        const char *change = base->quant == VS_QUANT_NONE
+                                 ? "--quant bnb-nf4 --quant-experts axolotl --no-async"
+                                 : "--quant-experts axolotl --no-async";
         is_fine = is_fine && try_variant(f, &s, machine, change, &fits, err);
     }
     return is_fine;
@@ -115,14 +117,14 @@ static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *
         }
         memcpy(change + used, next->id, len + 1);
         bool fits = false;
-        const uint32_t before = f->count;
+        const uint32_t before = f->list->count;
         if (!try_variant(f, f->input->scenario, &machine, change, &fits, err)) {
             return false;
         }
         if (fits) {
             return true;
         }
-        f->count = before; /* a larger card that does not fit either is no news */
+        f->list->count = before; /* a larger card that does not fit either is no news */
     }
     return true;
 }
@@ -156,10 +158,11 @@ static void sort_fixes(vs_fix *fixes, uint32_t count)
     }
 }
 
-bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *input, const vs_run_result *failed,
-                  vs_fix out[VS_FIXES_MAX], uint32_t *out_count, vs_err *err)
+bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *input,
+                  const vs_run_result *failed, vs_fix_list *out, vs_err *err)
 {
     vs_hardware_catalogue catalogue = {0};
+    vs_fix_list list = {0};
     vs_arena_reset(scratch);
     if (!vs_hardware_load(&catalogue, scratch, NULL, err)) {
         return false;
@@ -167,12 +170,12 @@ bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *in
     fixer f = {.scratch = scratch,
                .out_arena = out_arena,
                .input = input,
-               .fixes = out,
+               .list = &list,
                .mark = scratch->used_bytes};
     if (!try_settings(&f, failed, err) || !try_cards(&f, &catalogue, err)) {
         return false;
     }
-    sort_fixes(out, f.count);
-    *out_count = f.count;
+    sort_fixes(list.fixes, list.count);
+    *out = list;
     return true;
 }

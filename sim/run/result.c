@@ -18,7 +18,8 @@ static void fill_gpu(vs_gpu_result *out, const loader *ld)
     const vs_gpu *gpu = &ld->machine->gpus[0];
     *out = (vs_gpu_result){
         .capacity_bytes = gpu->total_bytes,
-        .used_by_others_bytes = ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0,
+        .used_by_others_bytes =
+            ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0,
         .context_bytes = gpu->context_bytes,
         .warmup_bytes = ld->warmup_bytes,
         .final_allocated_bytes = stats->tensor_bytes.current,
@@ -69,7 +70,8 @@ static void fill_bottleneck(vs_run_result *result, const vs_timeline *tl)
 /* Figures of the card that a load does not touch: not among what it assumed. */
 static bool is_used(const char *key)
 {
-    static const char *const never[] = {"gpu.smi_total_bytes", "gpu.fp32_flops", "gpu.fp16_flops", "gpu.bf16_flops"};
+    static const char *const never[] = {"gpu.smi_total_bytes", "gpu.fp32_flops",
+                                        "gpu.fp16_flops", "gpu.bf16_flops"};
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
         if (strcmp(key, never[i]) == 0) {
             return false;
@@ -115,9 +117,11 @@ void run_fill_result(vs_run_result *result, const loader *ld, const vs_timeline 
     result->loaded_bytes = ld->loaded_bytes;
     result->event_count = vs_engine_event_count(ld->engine);
     if (ld->machine->gpus[0].quantise_bps == 0 && ld->scenario->quant != VS_QUANT_NONE) {
-        vs_machine_assume(&result->machine, "gpu.quantise_bytes_per_s", ld->quantise_bps,
-                          "a tenth of what the producers deliver here: the ratio that reproduces the one published "
-                          "measurement of a racing quantiser (huggingface/transformers #44576)");
+        vs_machine_assume(
+            &result->machine, "gpu.quantise_bytes_per_s", ld->quantise_bps,
+            "a tenth of what the producers deliver here: the ratio that reproduces the one "
+            "published "
+            "measurement of a racing quantiser (huggingface/transformers #44576)");
     }
     drop_unused(result);
     fill_bottleneck(result, tl);

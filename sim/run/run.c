@@ -36,15 +36,16 @@ static bool make_tape(loader *ld, vs_err *err)
     /* A tensor makes about six events: alloc, recat or free, quantised parts, page cache, progress. */
     const vs_tape_desc desc = {.expected_events = ld->model->tensor_count * 8 + 64,
                                .expected_spans = ld->model->tensor_count * 4 + 64,
-                               .expected_strings = ld->model->tensor_count + ld->model->target_count + 64};
+                               .expected_strings =
+                                   ld->model->tensor_count + ld->model->target_count + 64};
     const vs_gpu *gpu = &ld->machine->gpus[0];
     ld->tape = vs_tape_new(ld->arena, &desc);
     if (ld->tape == NULL) {
         return vs_fail_memory(err, ld->arena, "the tape");
     }
     ld->gpu_device = vs_tape_add_device(ld->tape, VS_DEVICE_GPU, gpu->name, gpu->total_bytes);
-    ld->host_device =
-        vs_tape_add_device(ld->tape, VS_DEVICE_HOST, ld->machine->host.name, ld->machine->host.ram_bytes);
+    ld->host_device = vs_tape_add_device(ld->tape, VS_DEVICE_HOST, ld->machine->host.name,
+                                         ld->machine->host.ram_bytes);
     return true;
 }
 
@@ -65,7 +66,8 @@ static bool make_pool(loader *ld, vs_err *err)
     if (ld->driver == NULL) {
         return vs_fail_memory(err, ld->arena, "the driver");
     }
-    vs_model_driver_init(ld->driver, gpu->total_bytes, in_use < gpu->total_bytes ? in_use : gpu->total_bytes);
+    vs_model_driver_init(ld->driver, gpu->total_bytes,
+                         in_use < gpu->total_bytes ? in_use : gpu->total_bytes);
     const vs_pool_desc desc = {.conf = &conf,
                                .driver = vs_model_driver_calls(ld->driver),
                                .tape = ld->tape,
@@ -96,28 +98,34 @@ static bool make_engine(loader *ld, const vs_run_input *input, vs_err *err)
 static bool check_input(const vs_run_input *input, vs_err *err)
 {
     if (input->machine->gpu_count != 1) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "%" PRIu32 " GPUs were given; this version loads onto one (--device-map cuda): give one --gpu",
-                       input->machine->gpu_count);
+        return vs_fail(
+            err, VS_ERR_VALUE,
+            "%" PRIu32
+            " GPUs were given; this version loads onto one (--device-map cuda): give one --gpu",
+            input->machine->gpu_count);
     }
     if (input->machine->gpus[0].context_bytes > input->machine->gpus[0].total_bytes) {
-        return vs_fail(err, VS_ERR_VALUE, "--gpu: a card of this size cannot hold the CUDA context alone");
+        return vs_fail(err, VS_ERR_VALUE,
+                       "--gpu: a card of this size cannot hold the CUDA context alone");
     }
     return true;
 }
 
-static void put_meta(vs_tape *tape, const vs_run_input *input, const vs_run_result *result, vs_arena *arena)
+static void put_meta(vs_tape *tape, const vs_run_input *input, const vs_run_result *result,
+                     vs_arena *arena)
 {
     const char *command = vs_scenario_command(input->scenario, arena);
     char total[VS_TEXT_BYTES];
     const vs_gpu *gpu = &input->machine->gpus[0];
     const char *title = vs_arena_printf(
-        arena, "%s  %s%s%s  %s  %s", input->model->name, vs_dtype_torch_name(result->load_dtype),
+        arena, "%s  %s%s%s  %s  %s", input->model->name,
+        vs_dtype_torch_name(result->load_dtype),
         input->scenario->quant == VS_QUANT_NONE ? "" : "  ",
         input->scenario->quant == VS_QUANT_NONE ? "" : vs_quant_name(input->scenario->quant),
         result->is_async ? "async" : "sequential",
         input->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : "experts: axolotl");
-    const char *card = vs_arena_printf(arena, "%s, %s", gpu->name, vs_format_size(gpu->total_bytes, total));
+    const char *card =
+        vs_arena_printf(arena, "%s, %s", gpu->name, vs_format_size(gpu->total_bytes, total));
     vs_tape_set_meta(tape, "version", VS_VERSION);
     vs_tape_set_meta(tape, "title", title);
     vs_tape_set_meta(tape, "model", input->model->name);
@@ -152,15 +160,16 @@ static bool run_engine(loader *ld, bool can_stop, vs_err *err)
     }
     if (ld->end == END_RUNNING) {
         return can_stop ? vs_fail(err, VS_ERR_CANCELLED, "the run was stopped")
-                        : vs_fail(err, VS_ERR_INTERNAL, "nothing is left to do, yet %" PRIu32 " of %" PRIu32
-                                                        " parameters are not loaded: please report this scenario",
+                        : vs_fail(err, VS_ERR_INTERNAL,
+                                  "nothing is left to do, yet %" PRIu32 " of %" PRIu32
+                                  " parameters are not loaded: please report this scenario",
                                   ld->mapping_count - ld->mappings_done, ld->mapping_count);
     }
     return true;
 }
 
-bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result, vs_timeline *timeline,
-            vs_err *err)
+bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result,
+            vs_timeline *timeline, vs_err *err)
 {
     if (!check_input(input, err)) {
         return false;
@@ -174,8 +183,8 @@ bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result, v
                    .machine = input->machine,
                    .scenario = input->scenario,
                    .shuffle_seed = input->shuffle_seed};
-    if (!make_engine(ld, input, err) || !make_tape(ld, err) || !make_pool(ld, err) || !load_setup(ld, err) ||
-        !run_engine(ld, input->should_stop != NULL, err)) {
+    if (!make_engine(ld, input, err) || !make_tape(ld, err) || !make_pool(ld, err) ||
+        !load_setup(ld, err) || !run_engine(ld, input->should_stop != NULL, err)) {
         return false;
     }
     vs_run_result made = {.verdict = verdict_of(ld), .machine = *input->machine};

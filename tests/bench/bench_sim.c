@@ -33,7 +33,8 @@ static double runs_per_s(void)
     double best = 1e30;
     scenario_open(&s);
     scenario_go(&s, "llama-2-7b", "gpu=rtx-4090 dtype=bf16");
-    const vs_run_input input = {.model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
+    const vs_run_input input = {
+        .model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
     for (int round = 0; round < 7; round++) {
         const double start = now_ms();
         for (int i = 0; i < 200; i++) {
@@ -53,7 +54,8 @@ int main(void)
     printf("sim_llama_2_7b_ms %.3f ms\n", best_ms("llama-2-7b", "gpu=rtx-4090 dtype=bf16", 50));
     printf("sim_llama_3_1_405b_ms %.3f ms\n", best_ms("llama-3.1-405b", "gpu=1TiB", 7));
     printf("sim_mixtral_8x7b_ms %.3f ms\n",
-           best_ms("mixtral-8x7b", "gpu=48GiB quant=bnb-nf4-dq quant-experts=axolotl warmup=off async=off", 7));
+           best_ms("mixtral-8x7b",
+                   "gpu=48GiB quant=bnb-nf4-dq quant-experts=axolotl warmup=off async=off", 7));
     printf("sim_qwen3_235b_ms %.3f ms\n", best_ms("qwen3-235b-a22b", "gpu=600GiB", 7));
     printf("sims_per_s %.0f 1/s\n", runs_per_s());
     return 0;

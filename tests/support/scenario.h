@@ -54,7 +54,8 @@ static inline bool scenario_set_words(scenario_run *s, const char *words, vs_err
         if (option == NULL || key >= len) {
             return vs_fail(err, VS_ERR_USAGE, "test: no option in %s", words);
         }
-        if (!vs_scenario_set(&s->scenario, &s->inputs, option, (vs_str){words + key + 1, len - key - 1}, true, err)) {
+        if (!vs_scenario_set(&s->scenario, &s->inputs, option,
+                             (vs_str){words + key + 1, len - key - 1}, true, err)) {
             return false;
         }
         words += len + strspn(words + len, " ");
@@ -63,10 +64,12 @@ static inline bool scenario_set_words(scenario_run *s, const char *words, vs_err
 }
 
 /* Reads the inputs and runs. False with err when the run refuses. */
-static inline bool scenario_try(scenario_run *s, const char *model, const char *words, vs_err *err)
+static inline bool scenario_try(scenario_run *s, const char *model, const char *words,
+                                vs_err *err)
 {
     s->scenario = (vs_scenario){.model = model};
-    if (!scenario_set_words(s, words, err) || !vs_model_open(&s->model, &s->inputs, model, err) ||
+    if (!scenario_set_words(s, words, err) ||
+        !vs_model_open(&s->model, &s->inputs, model, err) ||
         !vs_machine_resolve(&s->machine, &s->inputs, &s->scenario.machine, NULL, err)) {
         return false;
     }

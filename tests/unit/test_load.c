@@ -91,7 +91,8 @@ static void quantising_switches_prefetch_off_by_itself(void **state)
     assert_int_equal(s->result.workers, 4);
 }
 
-static const char mixtral_words[] = "quant=bnb-nf4-dq quant-experts=axolotl warmup=off gpu=48GiB ";
+static const char mixtral_words[] =
+    "quant=bnb-nf4-dq quant-experts=axolotl warmup=off gpu=48GiB ";
 
 static void mixtral_sequential_fits_48_gib(void **state)
 {
@@ -124,7 +125,8 @@ static void stock_mixtral_does_not_fit_80_gb_either_way(void **state)
     for (size_t i = 0; i < 2; i++) {
         scenario_run *s = *state;
         char words[256];
-        (void)snprintf(words, sizeof words, "quant=bnb-nf4-dq gpu=a100-80gb-sxm async=%s", async[i]);
+        (void)snprintf(words, sizeof words, "quant=bnb-nf4-dq gpu=a100-80gb-sxm async=%s",
+                       async[i]);
         scenario_go(s, "mixtral-8x7b", words);
         assert_int_equal(s->result.verdict, VS_VERDICT_OOM);
         assert_non_null(strstr(s->result.reason, "fused experts are not Linear modules"));
@@ -138,9 +140,11 @@ static void qwen_nf4_prefetched_comes_near_the_one_published_measurement(void **
     scenario_run *s = *state;
     scenario_go(s, "qwen2.5-7b", "gpu=rtx-4090 quant=bnb-nf4 async=on cache=warm");
     assert_int_equal(s->result.verdict, VS_VERDICT_FITS);
-    const double allocated = (double)s->result.gpus[0].final_memory_allocated_bytes / (double)VS_GIB;
+    const double allocated =
+        (double)s->result.gpus[0].final_memory_allocated_bytes / (double)VS_GIB;
     const double reserved = (double)s->result.gpus[0].final_reserved_bytes / (double)VS_GIB;
-    print_message("measured 5.46 / 13.47 GiB, simulated %.3f / %.3f GiB\n", allocated, reserved);
+    print_message("measured 5.46 / 13.47 GiB, simulated %.3f / %.3f GiB\n", allocated,
+                  reserved);
     assert_true(allocated > 5.44 && allocated < 5.49);
     assert_true(reserved > 12.8 && reserved < 14.2);
 }
@@ -160,7 +164,8 @@ static void casting_takes_at_most_one_temporary_a_worker(void **state)
     scenario_run *s = *state;
     /* the hub checkpoint is fp16: [9.1] "host cast temporaries <= 4 x 262,144,000" */
     scenario_go(s, "llama-2-7b", "gpu=rtx-4090 dtype=bf16");
-    const vs_bytes temporaries = s->result.host_peak_anon_bytes - s->machine.host.base_rss_bytes;
+    const vs_bytes temporaries =
+        s->result.host_peak_anon_bytes - s->machine.host.base_rss_bytes;
     assert_true(temporaries > 0);
     assert_true(temporaries <= UINT64_C(4) * 262144000);
     scenario_go(s, "llama-2-7b", "gpu=rtx-4090 dtype=fp16");

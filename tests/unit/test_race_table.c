@@ -19,8 +19,9 @@ typedef struct {
     int done_40, done_48, done_80; /* per cent of parameters at the first failure; -1: fits */
 } table_row;
 
-static const table_row rows[] = {{10000, 26.6, -1, -1, -1}, {200, 26.7, -1, -1, -1}, {100, 27.2, -1, -1, -1},
-                                 {50, 58.1, 32, 38, -1},    {33, 68.7, 16, 22, -1},  {25, 72.7, 13, 16, -1},
+static const table_row rows[] = {{10000, 26.6, -1, -1, -1}, {200, 26.7, -1, -1, -1},
+                                 {100, 27.2, -1, -1, -1},   {50, 58.1, 32, 38, -1},
+                                 {33, 68.7, 16, 22, -1},    {25, 72.7, 13, 16, -1},
                                  {10, 82.7, 4, 4, 7}};
 
 static void write_host(const char *path, uint32_t ratio_percent)
@@ -28,10 +29,13 @@ static void write_host(const char *path, uint32_t ratio_percent)
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fprintf(f,
-            "{\"format\":\"vramscope.host/1\",\"name\":\"table\",\"ram_bytes\":549755813888,\"cores\":8,"
+            "{\"format\":\"vramscope.host/"
+            "1\",\"name\":\"table\",\"ram_bytes\":549755813888,\"cores\":8,"
             "\"h2d_pageable_bytes_per_s\":%" PRIu64 ",\"memcpy_bytes_per_s\":10000000000000,"
-            "\"gpu\":{\"name\":\"table\",\"context_bytes\":0,\"mem_bandwidth_bytes_per_s\":1000000000000000,"
-            "\"quantise_bytes_per_s\":%" PRIu64 ",\"malloc_ns\":0,\"free_ns\":0,\"launch_ns\":0}}",
+            "\"gpu\":{\"name\":\"table\",\"context_bytes\":0,\"mem_bandwidth_bytes_per_s\":"
+            "1000000000000000,"
+            "\"quantise_bytes_per_s\":%" PRIu64
+            ",\"malloc_ns\":0,\"free_ns\":0,\"launch_ns\":0}}",
             PRODUCER_BPS, PRODUCER_BPS / 100 * ratio_percent);
     assert_int_equal(fclose(f), 0);
 }
@@ -39,8 +43,10 @@ static void write_host(const char *path, uint32_t ratio_percent)
 static void run_row(scenario_run *s, const char *host, const char *gpu)
 {
     char words[512];
-    (void)snprintf(words, sizeof words,
-                   "quant=bnb-nf4-dq quant-experts=axolotl warmup=off async=on cache=warm gpu=%s host=%s", gpu, host);
+    (void)snprintf(
+        words, sizeof words,
+        "quant=bnb-nf4-dq quant-experts=axolotl warmup=off async=on cache=warm gpu=%s host=%s",
+        gpu, host);
     scenario_go(s, "mixtral-8x7b", words);
 }
 
@@ -68,7 +74,8 @@ static void the_race_table_is_reproduced(void **state)
         write_host(host, rows[i].ratio_percent);
         run_row(&s, host, "200GiB");
         const double peak = (double)s.result.gpus[0].peak_allocated_bytes / (double)VS_GIB;
-        print_message("C/P %.2f: peak %.1f GiB, table %.1f\n", rows[i].ratio_percent / 100.0, peak, rows[i].peak_gib);
+        print_message("C/P %.2f: peak %.1f GiB, table %.1f\n", rows[i].ratio_percent / 100.0,
+                      peak, rows[i].peak_gib);
         assert_true(peak > rows[i].peak_gib * 0.975 && peak < rows[i].peak_gib * 1.025);
         check_share(&s, host, "40GiB", rows[i].done_40);
         check_share(&s, host, "48GiB", rows[i].done_48);

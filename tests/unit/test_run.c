@@ -26,22 +26,22 @@ static const golden goldens[] = {
 /* ---- counting calls of malloc ---------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define COUNTS_MALLOC 0
+#    define COUNTS_MALLOC 0
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define COUNTS_MALLOC 0
-#endif
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#        define COUNTS_MALLOC 0
+#    endif
 #endif
 #ifndef COUNTS_MALLOC
-#define COUNTS_MALLOC 1
+#    define COUNTS_MALLOC 1
 #endif
 
 #if COUNTS_MALLOC
-/* glibc's own allocator under the names it exports for interposers. */
-extern void *__libc_malloc(size_t size);                  /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c) */
-extern void *__libc_calloc(size_t count, size_t size);    /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c) */
-extern void *__libc_realloc(void *old, size_t size);      /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c) */
-static unsigned long malloc_calls;                        /* NOLINT: a test's counter */
+/* NOLINTBEGIN: glibc's own allocator under the names it exports for interposers, and a test's counter */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+static unsigned long malloc_calls;
 
 void *malloc(size_t size)
 {
@@ -60,6 +60,8 @@ void *realloc(void *old, size_t size)
     malloc_calls++;
     return __libc_realloc(old, size);
 }
+
+/* NOLINTEND */
 #endif
 
 static void a_run_allocates_nothing_outside_its_arena(void **state)
@@ -69,9 +71,11 @@ static void a_run_allocates_nothing_outside_its_arena(void **state)
     for (size_t i = 0; i < GOLDEN_COUNT; i++) {
         scenario_run s;
         scenario_open(&s);
-        scenario_go(&s, goldens[i].model, goldens[i].words); /* reads the inputs too: those may allocate */
+        scenario_go(&s, goldens[i].model,
+                    goldens[i].words); /* reads the inputs too: those may allocate */
         vs_arena_reset(&s.run);
-        const vs_run_input input = {.model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
+        const vs_run_input input = {
+            .model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
         vs_err err = {0};
         const unsigned long before = malloc_calls;
         const bool is_fine = vs_run(&s.run, &input, &s.result, &s.timeline, &err);
@@ -210,20 +214,20 @@ static void what_would_fit_is_simulated_not_guessed(void **state)
     scenario_run s;
     vs_arena scratch;
     vs_err err = {0};
-    vs_fix fixes[VS_FIXES_MAX];
-    uint32_t count = 0;
+    vs_fix_list list = {0};
     scenario_open(&s);
     assert_true(vs_arena_open(&scratch, (size_t)4 << 30, &err));
     scenario_go(&s, "llama-2-7b", "gpu=rtx-4090 dtype=fp32");
-    const vs_run_input input = {.model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
-    scenario_must(vs_run_fixes(&scratch, &s.inputs, &input, &s.result, fixes, &count, &err), &err);
-    assert_true(count > 2);
-    for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(fixes[i].change, "--dtype bf16") == 0) {
+    const vs_run_input input = {
+        .model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
+    scenario_must(vs_run_fixes(&scratch, &s.inputs, &input, &s.result, &list, &err), &err);
+    assert_true(list.count > 2);
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (strcmp(list.fixes[i].change, "--dtype bf16") == 0) {
             scenario_go(&s, "llama-2-7b", "gpu=rtx-4090 dtype=bf16");
-            assert_int_equal(fixes[i].verdict, s.result.verdict);
-            assert_int_equal(fixes[i].peak_used_bytes, s.result.gpus[0].peak_used_bytes);
-            assert_int_equal(fixes[i].load_ns, s.result.load_ns);
+            assert_int_equal(list.fixes[i].verdict, s.result.verdict);
+            assert_int_equal(list.fixes[i].peak_used_bytes, s.result.gpus[0].peak_used_bytes);
+            assert_int_equal(list.fixes[i].load_ns, s.result.load_ns);
             vs_arena_close(&scratch);
             scenario_close(&s);
             return;

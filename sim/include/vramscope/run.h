@@ -12,14 +12,15 @@
 #include "vramscope/plan.h"
 #include "vramscope/tape.h"
 
-#define VS_VERDICTS(X)                                                                     \
-    X(VS_VERDICT_FITS, "fits")                                                             \
-    X(VS_VERDICT_OOM, "oom")                                                               \
-    X(VS_VERDICT_HOST_OOM, "host_oom")                                                     \
-    X(VS_VERDICT_DISK_FULL, "disk_full")                                                   \
+#define VS_VERDICTS(X)                                                                         \
+    X(VS_VERDICT_FITS, "fits")                                                                 \
+    X(VS_VERDICT_OOM, "oom")                                                                   \
+    X(VS_VERDICT_HOST_OOM, "host_oom")                                                         \
+    X(VS_VERDICT_DISK_FULL, "disk_full")                                                       \
     X(VS_VERDICT_FAILED, "failed")
 
 typedef enum {
+
 #define VS_X(id, name) id,
     VS_VERDICTS(VS_X)
 #undef VS_X
@@ -33,7 +34,7 @@ const char *vs_verdict_name(vs_verdict verdict);
  *   model's rotary buffers. reserved_*: torch.cuda.memory_reserved(). used = reserved + context + others. */
 typedef struct {
     vs_bytes capacity_bytes, used_by_others_bytes, context_bytes;
-    vs_bytes warmup_bytes;   /* segment asked for by caching_allocator_warmup, 0: none */
+    vs_bytes warmup_bytes; /* segment asked for by caching_allocator_warmup, 0: none */
     vs_bytes peak_allocated_bytes, final_allocated_bytes;
     vs_bytes peak_memory_allocated_bytes, final_memory_allocated_bytes;
     vs_bytes peak_reserved_bytes, final_reserved_bytes;
@@ -50,42 +51,43 @@ typedef struct {
     uint32_t gpu;
     vs_ns time_ns;
     vs_bytes requested_bytes, attempted_bytes, free_bytes, allocated_bytes, reserved_bytes;
-    const char *tensor;      /* checkpoint tensor or target being made */
-    const char *stage;       /* "copy", "merge", "quantise", "set", "warmup" */
-    uint32_t consumed_ppm;   /* share of the checkpoint bytes in final place, millionths */
+    const char *tensor;    /* checkpoint tensor or target being made */
+    const char *stage;     /* "copy", "merge", "quantise", "set", "warmup" */
+    uint32_t consumed_ppm; /* share of the checkpoint bytes in final place, millionths */
     bool has_surfaced;
-    vs_ns surface_time_ns;   /* where the program would notice [2.5] */
+    vs_ns surface_time_ns; /* where the program would notice [2.5] */
     const char *surface_tensor;
     uint32_t surface_consumed_ppm;
-    bool is_swallowed;       /* the loader catches it and raises a conversion error at the end */
-    uint32_t mappings_done;  /* parameters finished at the first failure */
+    bool is_swallowed;      /* the loader catches it and raises a conversion error at the end */
+    uint32_t mappings_done; /* parameters finished at the first failure */
     uint32_t mappings;
-    const char *message;     /* as PyTorch words it */
-    vs_bytes staging_bytes;  /* waiting on the card, not in final form, at that moment */
-    uint32_t staging_count;  /* tensors of it */
+    const char *message;    /* as PyTorch words it */
+    vs_bytes staging_bytes; /* waiting on the card, not in final form, at that moment */
+    uint32_t staging_count; /* tensors of it */
 } vs_oom_result;
 
 typedef struct {
     vs_verdict verdict;
     vs_gpu_result gpus[VS_GPUS_MAX];
-    uint32_t gpu_count;      /* this version loads onto one */
+    uint32_t gpu_count; /* this version loads onto one */
     vs_peak peak;
     bool has_oom;
     vs_oom_result oom;
-    const char *headline;    /* one line, the verdict first: "FITS: peak 12.90 GiB of 23.64 GiB" */
-    const char *reason;      /* why it ran out, one sentence; "" when it fits */
-    vs_bytes host_capacity_bytes, host_peak_anon_bytes, host_peak_pinned_bytes, host_peak_file_bytes;
+    const char *headline; /* one line, the verdict first: "FITS: peak 12.90 GiB of 23.64 GiB" */
+    const char *reason;   /* why it ran out, one sentence; "" when it fits */
+    vs_bytes host_capacity_bytes, host_peak_anon_bytes, host_peak_pinned_bytes,
+        host_peak_file_bytes;
     vs_bytes disk_read_bytes, disk_written_bytes;
     vs_ns load_ns;
     const char *bottleneck_lane; /* the lane busy for the greatest share of the load */
     uint32_t bottleneck_ppm;
-    vs_dtype load_dtype;     /* as resolved from auto */
-    bool is_async;           /* as resolved */
+    vs_dtype load_dtype; /* as resolved from auto */
+    bool is_async;       /* as resolved */
     bool has_warmup;
-    uint32_t workers;        /* 0 when sequential */
-    vs_bytes loaded_bytes;   /* final parameter bytes on the device */
-    uint64_t event_count;    /* engine events executed */
-    vs_machine machine;      /* as resolved, with `assumed` completed by the loader */
+    uint32_t workers;      /* 0 when sequential */
+    vs_bytes loaded_bytes; /* final parameter bytes on the device */
+    uint64_t event_count;  /* engine events executed */
+    vs_machine machine;    /* as resolved, with `assumed` completed by the loader */
 } vs_run_result;
 
 typedef struct {
@@ -94,12 +96,13 @@ typedef struct {
     const vs_scenario *scenario;
     bool (*should_stop)(void *ctx); /* NULL, or polled now and then; true abandons the run */
     void *stop_ctx;
-    uint32_t shuffle_seed; /* tests: 0, or shuffles the insertion of independent inputs; the tape must not change */
+    uint32_t
+        shuffle_seed; /* tests: 0, or shuffles the insertion of independent inputs; the tape must not change */
 } vs_run_input;
 
 /* A change to the scenario and what it would do: simulated, not estimated. */
 typedef struct {
-    const char *change;       /* "--no-async", "--quant bnb-nf4", "--gpu a100-40gb-sxm" */
+    const char *change; /* "--no-async", "--quant bnb-nf4", "--gpu a100-40gb-sxm" */
     vs_verdict verdict;
     vs_bytes peak_used_bytes;
     vs_ns load_ns;
@@ -107,11 +110,17 @@ typedef struct {
 
 #define VS_FIXES_MAX 8
 
+typedef struct {
+    vs_fix fixes[VS_FIXES_MAX];
+    uint32_t count;
+} vs_fix_list;
+
 /* Simulates neighbours of a scenario whose run `failed`; those that fit first, settings before other cards,
  * then the fastest. Names live
  * in out_arena; scratch is reset between the runs. */
-VS_MUST_CHECK bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *input,
-                                const vs_run_result *failed, vs_fix out[VS_FIXES_MAX], uint32_t *out_count, vs_err *err);
+VS_MUST_CHECK bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena,
+                                const vs_run_input *input, const vs_run_result *failed,
+                                vs_fix_list *out, vs_err *err);
 
 /* False for errors (bad combination of settings, arena exhausted); "does not fit" is a result. */
 VS_MUST_CHECK bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result,
