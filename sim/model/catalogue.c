@@ -5,13 +5,41 @@
 #include <string.h>
 
 #include "sim/model/internal.h"
-#include "vramscope/hardware.h"
 
+/* The catalogue array that sim/catalogue/embed.c writes. hardware.h declares the same, but hardware stands beside
+ * this module, not below it. */
+typedef struct {
+    const char *name;
+    const char *text;
+    size_t text_bytes;
+} vs_embedded;
+
+extern const vs_embedded vs_embedded_files[];
+extern const size_t vs_embedded_count;
+
+/* clang-format off */
 static const vs_catalogue_model models[] = {
-#define VS_X(name, hub) {(name), (hub), NULL, 0},
-#include "sim/model/catalogue_models.h"
-#undef VS_X
+    {.name = "llama-2-7b", .hub = "meta-llama/Llama-2-7b-hf"},
+    {.name = "llama-2-13b", .hub = "meta-llama/Llama-2-13b-hf"},
+    {.name = "llama-2-70b", .hub = "meta-llama/Llama-2-70b-hf"},
+    {.name = "llama-3.1-8b", .hub = "meta-llama/Llama-3.1-8B"},
+    {.name = "llama-3.1-405b", .hub = "meta-llama/Llama-3.1-405B"},
+    {.name = "llama-3.2-1b", .hub = "meta-llama/Llama-3.2-1B"},
+    {.name = "llama-3.2-3b", .hub = "meta-llama/Llama-3.2-3B"},
+    {.name = "mistral-7b-v0.1", .hub = "mistralai/Mistral-7B-v0.1"},
+    {.name = "mistral-small-24b", .hub = "mistralai/Mistral-Small-24B-Base-2501"},
+    {.name = "mixtral-8x7b", .hub = "mistralai/Mixtral-8x7B-v0.1"},
+    {.name = "qwen2.5-0.5b", .hub = "Qwen/Qwen2.5-0.5B"},
+    {.name = "qwen2.5-7b", .hub = "Qwen/Qwen2.5-7B"},
+    {.name = "qwen2.5-32b", .hub = "Qwen/Qwen2.5-32B"},
+    {.name = "qwen2.5-72b", .hub = "Qwen/Qwen2.5-72B"},
+    {.name = "qwen3-0.6b", .hub = "Qwen/Qwen3-0.6B"},
+    {.name = "qwen3-8b", .hub = "Qwen/Qwen3-8B"},
+    {.name = "qwen3-32b", .hub = "Qwen/Qwen3-32B"},
+    {.name = "qwen3-235b-a22b", .hub = "Qwen/Qwen3-235B-A22B"},
 };
+
+/* clang-format on */
 
 uint32_t vs_catalogue_model_count(void)
 {

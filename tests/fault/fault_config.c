@@ -54,7 +54,8 @@ static void every_byte_changed_is_survived(void **state)
         memcpy(broken, configs[c], whole + 1);
         for (size_t at = 0; at < whole; at++) {
             for (size_t k = 0; k < 8 + sizeof meaningful; k++) {
-                broken[at] = k < 8 ? (char)(configs[c][at] ^ (1 << k)) : meaningful[k - 8];
+                const int value = k < 8 ? configs[c][at] ^ (1 << k) : meaningful[k - 8];
+                broken[at] = (char)value;
                 outcomes[try_config(b, broken, whole)]++;
             }
             broken[at] = configs[c][at];

@@ -30,8 +30,9 @@ static const char *random_name(vs_rng *rng, vs_arena *arena)
     char text[512] = "";
     const uint64_t part_count = 1 + vs_rng_below(rng, vs_rng_below(rng, 8) == 0 ? 20 : 6);
     for (uint64_t p = 0; p < part_count; p++) {
-        (void)strcat(text, p == 0 ? "" : ".");
-        (void)strcat(text, parts[vs_rng_below(rng, sizeof parts / sizeof parts[0])]);
+        const size_t used = strlen(text);
+        (void)snprintf(text + used, sizeof text - used, "%s%s", p == 0 ? "" : ".",
+                       parts[vs_rng_below(rng, sizeof parts / sizeof parts[0])]);
     }
     return vs_str_copy(arena, vs_str_of(text));
 }

@@ -19,6 +19,7 @@
 typedef struct {
     vs_arena arena;
     vs_err err;
+    char line[1024]; /* of the error */
     vs_model model;
     char root[TREE_PATH_BYTES];
     char paths[TREE_PATHS_MAX][TREE_PATH_BYTES];
@@ -133,24 +134,25 @@ static inline bool tree_try(tree *t, const char *name)
 
 static inline const char *tree_error(tree *t)
 {
-    static _Thread_local char line[1024];
-    return vs_err_line(&t->err, line, sizeof line);
+    return vs_err_line(&t->err, t->line, sizeof t->line);
 }
 
-#define assert_opens(t, name)                                                                  \
-    do {                                                                                       \
-        if (!tree_try((t), (name))) {                                                          \
-            fail_msg("%s", tree_error(t));                                                     \
-        }                                                                                      \
-    } while (0)
+static inline void opens(tree *t, const char *name)
+{
+    if (!tree_try(t, name)) {
+        print_error("%s\n", tree_error(t));
+        fail();
+    }
+}
 
 /* Fails to open, and the one line names `what`. */
-#define assert_refused(t, name, what)                                                          \
-    do {                                                                                       \
-        assert_false(tree_try((t), (name)));                                                   \
-        if (strstr(tree_error(t), (what)) == NULL) {                                           \
-            fail_msg("\"%s\" does not name \"%s\"", tree_error(t), (what));                    \
-        }                                                                                      \
-    } while (0)
+static inline void refused(tree *t, const char *name, const char *what)
+{
+    assert_false(tree_try(t, name));
+    if (strstr(tree_error(t), what) == NULL) {
+        print_error("\"%s\" does not name \"%s\"\n", tree_error(t), what);
+        fail();
+    }
+}
 
 #endif /* TESTS_SUPPORT_TREE_H */

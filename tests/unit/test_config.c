@@ -271,12 +271,12 @@ static void missing_numbers_are_named(void **state)
                                        "vocab_size"};
     for (size_t i = 0; i < 5; i++) {
         char text[512] = "{\"model_type\":\"llama\"";
+        size_t used = strlen(text);
         for (size_t k = 0; k < 5; k++) {
-            const size_t used = strlen(text);
-            (void)snprintf(text + used, sizeof text - used, k == i ? "%.0s" : ",\"%s\":8",
-                           keys[k]);
+            used += (size_t)snprintf(text + used, sizeof text - used,
+                                     k == i ? "%.0s" : ",\"%s\":8", keys[k]);
         }
-        (void)strcat(text, "}");
+        (void)snprintf(text + used, sizeof text - used, "}");
         refuse_config(b, text, keys[i]);
     }
     refuse_config(b, "{\"model_type\":\"mixtral\"," NUMBERS ",\"num_key_value_heads\":1}",

@@ -56,13 +56,13 @@ static void a_folder_with_a_config_only_is_read_from_it(void **state)
 {
     tree *t = *state;
     tree_text(t, "config.json", TINY_LLAMA);
-    assert_opens(t, "");
+    opens(t, "");
     assert_string_equal(t->model.source, "config");
     assert_int_equal(t->model.tensor_count, 21);
     assert_string_equal(t->model.name, strrchr(t->root, '/') + 1);
-    assert_opens(t, "config.json");
+    opens(t, "config.json");
     assert_string_equal(t->model.name, strrchr(t->root, '/') + 1);
-    assert_opens(t, "/");
+    opens(t, "/");
 }
 
 static void headers_win_over_the_config(void **state)
@@ -70,12 +70,12 @@ static void headers_win_over_the_config(void **state)
     tree *t = *state;
     vs_model m = model_of(t, TINY_LLAMA);
     m.tensors[0].shape[0] = 40; /* lm_head: 8 rows were added */
-    m.tensors[0].size_bytes = 40 * 8 * 2;
+    m.tensors[0].size_bytes = UINT64_C(40) * 8 * 2;
     m.tensors[1].dtype = VS_DT_F32;
     m.tensors[1].size_bytes *= 2;
     tree_text(t, "config.json", TINY_LLAMA);
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_string_equal(t->model.source, "safetensors");
     assert_string_equal(t->model.model_type, "llama");
     const vs_target *const head = &t->model.targets[t->model.target_count - 1];
@@ -94,7 +94,7 @@ static void header_and_config_give_the_same_model(void **state)
     const vs_model m = model_of(t, TINY_MIXTRAL);
     tree_text(t, "config.json", TINY_MIXTRAL);
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_int_equal(t->model.tensor_count, m.tensor_count);
     assert_int_equal(t->model.target_count, m.target_count);
     assert_int_equal(t->model.source_count, m.source_count);
@@ -120,7 +120,7 @@ static void extra_and_missing_tensors_become_notes(void **state)
     m.tensors[2].name = "model.layers.0.self_attn.rotary_emb.inv_freq";
     tree_text(t, "config.json", TINY_LLAMA);
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_true(
         has_note(&t->model,
                  "1 tensor is ignored on load: model.layers.*.self_attn.rotary_emb.inv_freq"));
@@ -138,7 +138,7 @@ static void names_without_the_model_prefix_are_understood(void **state)
     }
     tree_text(t, "config.json", TINY_LLAMA);
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_int_equal(t->model.note_count, 0);
     assert_int_equal(t->model.source_count, m.tensor_count);
 }
@@ -164,7 +164,7 @@ static void experts_that_are_already_fused_need_no_merge(void **state)
     m.tensor_count = count;
     tree_text(t, "config.json", TINY_MIXTRAL);
     put_shard(t, "model.safetensors", &m, 0, count);
-    assert_opens(t, "");
+    opens(t, "");
     for (uint32_t i = 0; i < t->model.target_count; i++) {
         assert_int_equal(t->model.targets[i].merge, VS_MERGE_NONE);
     }
@@ -183,9 +183,8 @@ static void an_expert_that_is_missing_is_named_with_its_target(void **state)
         }
     }
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_refused(t, "",
-                   "model.layers.1.block_sparse_moe.experts.2.w3.weight\" is in no shard");
-    assert_refused(t, "", "model.layers.1.mlp.experts.gate_up_proj");
+    refused(t, "", "model.layers.1.block_sparse_moe.experts.2.w3.weight\" is in no shard");
+    refused(t, "", "model.layers.1.mlp.experts.gate_up_proj");
 }
 
 static void experts_of_different_shape_are_both_named(void **state)
@@ -201,7 +200,7 @@ static void experts_of_different_shape_are_both_named(void **state)
         }
     }
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_refused(t, "", "experts.2.w3.weight\" cannot be merged with");
+    refused(t, "", "experts.2.w3.weight\" cannot be merged with");
 }
 
 /* ---- without a known architecture --------------------------------------------------------------------- */
@@ -211,8 +210,8 @@ static void headers_alone_are_enough(void **state)
     tree *t = *state;
     const vs_model m = model_of(t, TINY_MIXTRAL);
     put_shard(t, "weights.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
-    assert_opens(t, "weights.safetensors");
+    opens(t, "");
+    opens(t, "weights.safetensors");
     assert_true(has_note(&t->model, "read from headers; architecture unknown"));
     assert_string_equal(t->model.model_type, "");
     assert_int_equal(t->model.target_count, m.tensor_count);
@@ -238,7 +237,7 @@ static void kinds_are_guessed_from_names(void **state)
         "\"h.3.mlp.gate.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[56,72]},"
         "\"h.3.attn.w.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[72,80]}}",
         80);
-    assert_opens(t, "");
+    opens(t, "");
     const vs_target *const g = t->model.targets;
     static const uint32_t flags[] = {VS_TF_LINEAR, VS_TF_EMBEDDING, VS_TF_OUTPUT_HEAD,
                                      VS_TF_NORM,   VS_TF_ROUTER,    VS_TF_BIAS};
@@ -256,7 +255,7 @@ static void an_unknown_family_with_headers_is_read_by_name(void **state)
     const vs_model m = model_of(t, TINY_LLAMA);
     tree_text(t, "config.json", "{\"model_type\":\"brandnew\",\"torch_dtype\":\"bfloat16\"}");
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_true(has_note(&t->model, "model_type \"brandnew\" is not known"));
     assert_string_equal(t->model.model_type, "brandnew");
     assert_int_equal(t->model.config_dtype, VS_DT_BF16);
@@ -269,7 +268,7 @@ static void a_quantised_checkpoint_is_read_by_name(void **state)
     tree_text(t, "config.json",
               "{\"model_type\":\"llama\",\"quantization_config\":{\"bits\":4}," NUMBERS "}");
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_true(has_note(&t->model, "quantised already"));
 }
 
@@ -283,7 +282,7 @@ static void shards_are_read_through_the_index(void **state)
     put_index(t, &m, 10, "");
     put_shard(t, "b.safetensors", &m, 10, m.tensor_count);
     put_shard(t, "a.safetensors", &m, 0, 10);
-    assert_opens(t, "");
+    opens(t, "");
     assert_int_equal(t->model.shard_count, 2);
     assert_string_equal(t->model.shards[0].file, "a.safetensors");
     assert_true(t->model.shards[1].file_bytes > t->model.shards[1].size_bytes);
@@ -291,9 +290,9 @@ static void shards_are_read_through_the_index(void **state)
     assert_int_equal(t->model.tensors[10].shard, 1);
     assert_int_equal(t->model.checkpoint_bytes, m.checkpoint_bytes);
     assert_int_equal(t->model.note_count, 0);
-    assert_opens(t, "model.safetensors.index.json");
+    opens(t, "model.safetensors.index.json");
     assert_int_equal(t->model.shard_count, 2);
-    assert_opens(t, "a.safetensors");
+    opens(t, "a.safetensors");
     assert_int_equal(t->model.shard_count, 1);
 }
 
@@ -303,8 +302,8 @@ static void a_shard_that_is_not_there_is_named_with_the_index(void **state)
     const vs_model m = model_of(t, TINY_LLAMA);
     put_index(t, &m, 10, "");
     put_shard(t, "a.safetensors", &m, 0, 10);
-    assert_refused(t, "", "shard b.safetensors is missing");
-    assert_refused(t, "", "model.safetensors.index.json");
+    refused(t, "", "shard b.safetensors is missing");
+    refused(t, "", "model.safetensors.index.json");
 }
 
 static void a_tensor_in_another_shard_names_both(void **state)
@@ -314,7 +313,7 @@ static void a_tensor_in_another_shard_names_both(void **state)
     put_index(t, &m, 10, "");
     put_shard(t, "a.safetensors", &m, 0, 11);
     put_shard(t, "b.safetensors", &m, 11, m.tensor_count);
-    assert_refused(t, "", "should be in b.safetensors, but is in a.safetensors");
+    refused(t, "", "should be in b.safetensors, but is in a.safetensors");
 }
 
 static void a_tensor_in_no_shard_is_named(void **state)
@@ -324,8 +323,8 @@ static void a_tensor_in_no_shard_is_named(void **state)
     put_index(t, &m, 10, "");
     put_shard(t, "a.safetensors", &m, 0, 10);
     put_shard(t, "b.safetensors", &m, 11, m.tensor_count);
-    assert_refused(t, "", "should be in b.safetensors, but neither");
-    assert_refused(t, "", m.tensors[10].name);
+    refused(t, "", "should be in b.safetensors, but neither");
+    refused(t, "", m.tensors[10].name);
 }
 
 static void a_tensor_in_two_shards_names_both(void **state)
@@ -335,7 +334,7 @@ static void a_tensor_in_two_shards_names_both(void **state)
     put_index(t, &m, 10, "");
     put_shard(t, "a.safetensors", &m, 0, 10);
     put_shard(t, "b.safetensors", &m, 9, m.tensor_count);
-    assert_refused(t, "", "is in two shards: a.safetensors and b.safetensors");
+    refused(t, "", "is in two shards: a.safetensors and b.safetensors");
 }
 
 static void a_tensor_listed_twice_in_the_index_names_both_shards(void **state)
@@ -343,8 +342,7 @@ static void a_tensor_listed_twice_in_the_index_names_both_shards(void **state)
     tree *t = *state;
     const vs_model m = model_of(t, TINY_LLAMA);
     put_index(t, &m, 10, ",\"lm_head.weight\":\"b.safetensors\"");
-    assert_refused(t, "",
-                   "\"lm_head.weight\" is listed twice: in a.safetensors and in b.safetensors");
+    refused(t, "", "\"lm_head.weight\" is listed twice: in a.safetensors and in b.safetensors");
 }
 
 static void tensors_the_index_does_not_know_become_a_note(void **state)
@@ -357,7 +355,7 @@ static void tensors_the_index_does_not_know_become_a_note(void **state)
     put_shard(t, "a.safetensors", &m, 0, 10);
     put_shard(t, "b.safetensors", &m, 10, m.tensor_count);
     m.tensors[0].dtype = VS_DT_BF16;
-    assert_opens(t, "");
+    opens(t, "");
     assert_true(has_note(&t->model, "the index lists 20 tensors, the headers hold 21"));
 }
 
@@ -368,7 +366,7 @@ static void a_wrong_total_size_becomes_a_note(void **state)
     m.checkpoint_bytes++;
     put_index(t, &m, 21, "");
     put_shard(t, "a.safetensors", &m, 0, 21);
-    assert_opens(t, "");
+    opens(t, "");
     assert_true(has_note(&t->model, "the index gives total_size"));
 }
 
@@ -377,7 +375,7 @@ static void an_index_cannot_lead_out_of_its_folder(void **state)
     tree *t = *state;
     tree_text(t, "model.safetensors.index.json",
               "{\"weight_map\":{\"a\":\"../x.safetensors\"}}");
-    assert_refused(t, "", "not a plain file name");
+    refused(t, "", "not a plain file name");
 }
 
 static void an_index_without_a_map_or_with_two_is_refused(void **state)
@@ -386,9 +384,9 @@ static void an_index_without_a_map_or_with_two_is_refused(void **state)
     tree_text(t, "a.safetensors.index.json", "{\"metadata\":{}}");
     tree_text(t, "b.safetensors.index.json", "{\"weight_map\":{},\"weight_map\":{}}");
     tree_text(t, "c.safetensors.index.json", "{\"weight_map\":{\"a\":7}}");
-    assert_refused(t, "a.safetensors.index.json", "no \"weight_map\"");
-    assert_refused(t, "b.safetensors.index.json", "stands twice");
-    assert_refused(t, "c.safetensors.index.json", "the name of a shard file");
+    refused(t, "a.safetensors.index.json", "no \"weight_map\"");
+    refused(t, "b.safetensors.index.json", "stands twice");
+    refused(t, "c.safetensors.index.json", "the name of a shard file");
 }
 
 static void shards_without_an_index_must_be_complete(void **state)
@@ -397,12 +395,12 @@ static void shards_without_an_index_must_be_complete(void **state)
     const vs_model m = model_of(t, TINY_LLAMA);
     tree_text(t, "config.json", TINY_LLAMA);
     put_shard(t, "model-00001-of-00002.safetensors", &m, 0, 10);
-    assert_refused(t, "", "2 shards belong to this checkpoint, 1 are here");
+    refused(t, "", "2 shards belong to this checkpoint, 1 are here");
     put_shard(t, "model-00002-of-00002.safetensors", &m, 10, m.tensor_count);
-    assert_opens(t, "");
+    opens(t, "");
     assert_int_equal(t->model.shard_count, 2);
     assert_int_equal(t->model.note_count, 0);
-    assert_opens(t, "model-00001-of-00002.safetensors");
+    opens(t, "model-00001-of-00002.safetensors");
     assert_true(has_note(&t->model, "one shard of several"));
 }
 
@@ -412,8 +410,8 @@ static void several_files_that_do_not_belong_together_are_not_guessed_at(void **
     const vs_model m = model_of(t, TINY_LLAMA);
     put_shard(t, "one.safetensors", &m, 0, 10);
     put_shard(t, "two.safetensors", &m, 0, 10);
-    assert_refused(t, "", "give one of them");
-    assert_opens(t, "two.safetensors");
+    refused(t, "", "give one of them");
+    opens(t, "two.safetensors");
 }
 
 /* ---- hub cache ------------------------------------------------------------------------------------------------ */
@@ -439,10 +437,10 @@ static void a_hub_cache_is_followed_through_refs_and_links(void **state)
     put_shard(t, "models--org--tiny-llama/blobs/2e", &m, 0, m.tensor_count);
     tree_link(t, "models--org--tiny-llama/snapshots/abc123/model.safetensors",
               "../../blobs/2e");
-    assert_opens(t, "models--org--tiny-llama");
+    opens(t, "models--org--tiny-llama");
     assert_string_equal(t->model.name, "org/tiny-llama");
     assert_string_equal(t->model.source, "safetensors");
-    assert_opens(t, "models--org--tiny-llama/snapshots/abc123/");
+    opens(t, "models--org--tiny-llama/snapshots/abc123/");
     assert_string_equal(t->model.name, "org/tiny-llama");
 }
 
@@ -450,9 +448,9 @@ static void without_refs_the_only_snapshot_is_taken(void **state)
 {
     tree *t = *state;
     make_hub(t, TINY_LLAMA);
-    assert_opens(t, "models--org--tiny-llama");
+    opens(t, "models--org--tiny-llama");
     tree_folder(t, "models--org--tiny-llama/snapshots/other");
-    assert_refused(t, "models--org--tiny-llama", "2 snapshots");
+    refused(t, "models--org--tiny-llama", "2 snapshots");
 }
 
 static void a_hub_cache_that_leads_nowhere_says_where(void **state)
@@ -460,10 +458,10 @@ static void a_hub_cache_that_leads_nowhere_says_where(void **state)
     tree *t = *state;
     make_hub(t, TINY_LLAMA);
     tree_text(t, "models--org--tiny-llama/refs/main", "feed");
-    assert_refused(t, "models--org--tiny-llama", "snapshots/feed");
+    refused(t, "models--org--tiny-llama", "snapshots/feed");
     (void)unlink(t->paths[t->count - 1]);
     tree_text(t, "models--org--tiny-llama/refs/main", "../../..");
-    assert_refused(t, "models--org--tiny-llama", "expected the hash");
+    refused(t, "models--org--tiny-llama", "expected the hash");
 }
 
 static void a_download_that_was_cut_short_is_seen(void **state)
@@ -472,7 +470,7 @@ static void a_download_that_was_cut_short_is_seen(void **state)
     make_hub(t, TINY_LLAMA);
     tree_link(t, "models--org--tiny-llama/snapshots/abc123/model.safetensors",
               "../../blobs/none");
-    assert_refused(t, "models--org--tiny-llama", "a link to a file that is not there");
+    refused(t, "models--org--tiny-llama", "a link to a file that is not there");
 }
 
 /* ---- what is not a model ------------------------------------------------------------------------------------------- */
@@ -481,29 +479,29 @@ static void folders_and_loops_in_place_of_files_are_refused(void **state)
 {
     tree *t = *state;
     tree_folder(t, "model.safetensors");
-    assert_refused(t, "", "model.safetensors");
+    refused(t, "", "model.safetensors");
     tree_folder(t, "x");
     tree_folder(t, "x/config.json");
-    assert_refused(t, "x", "config.json");
+    refused(t, "x", "config.json");
     tree_folder(t, "y");
     tree_link(t, "y/config.json", "config.json");
-    assert_refused(t, "y", "a loop of links");
+    refused(t, "y", "a loop of links");
     tree_link(t, "loop", "loop");
-    assert_refused(t, "loop", "a loop of links");
+    refused(t, "loop", "a loop of links");
 }
 
 static void other_things_are_refused_with_what_was_expected(void **state)
 {
     tree *t = *state;
     tree_text(t, "notes.txt", "hello");
-    assert_refused(t, "notes.txt", "expected a folder");
-    assert_refused(t, "", "neither config.json nor .safetensors");
-    assert_refused(t, "nowhere", "no such file");
+    refused(t, "notes.txt", "expected a folder");
+    refused(t, "", "neither config.json nor .safetensors");
+    refused(t, "nowhere", "no such file");
     tree_text(t, "empty.safetensors", "");
-    assert_refused(t, "empty.safetensors", "8-byte");
+    refused(t, "empty.safetensors", "8-byte");
     tree_text(t, "gigabyte.safetensors", "0123456@{}");
-    assert_refused(t, "gigabyte.safetensors", "100000000");
-    assert_refused(t, "notes.txt/config.json", "no such file");
+    refused(t, "gigabyte.safetensors", "100000000");
+    refused(t, "notes.txt/config.json", "no such file");
 }
 
 static void a_model_of_hundreds_of_gigabytes_costs_its_header_only(void **state)
@@ -513,7 +511,7 @@ static void a_model_of_hundreds_of_gigabytes_costs_its_header_only(void **state)
                      "{\"x\":{\"dtype\":\"F32\",\"shape\":[107374182400],\"data_offsets\":[0,"
                      "429496729600]}}",
                      UINT64_C(429496729600));
-    assert_opens(t, "big.safetensors");
+    opens(t, "big.safetensors");
     assert_int_equal(t->model.checkpoint_bytes, UINT64_C(429496729600));
     assert_true(t->arena.used_bytes < 65536);
 }

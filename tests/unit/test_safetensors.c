@@ -43,7 +43,9 @@ static bool parse(bench *b, const char *json, uint64_t data_bytes)
     for (unsigned i = 0; i < 8; i++) {
         head[i] = (uint8_t)(json_bytes >> (8 * i) & 0xff);
     }
-    memcpy(head + 8, json, json_bytes);
+    for (size_t i = 0; i < json_bytes; i++) {
+        head[8 + i] = (uint8_t)json[i];
+    }
     b->err = (vs_err){0};
     vs_arena_reset(&b->arena);
     const bool is_read =
@@ -229,7 +231,7 @@ static void bottomless_nesting_ends_at_a_named_depth(void **state)
     bench *b = *state;
     char *const json = malloc(20100);
     assert_non_null(json);
-    (void)strcpy(json, "{\"a\":{\"x\":");
+    memcpy(json, "{\"a\":{\"x\":", 10);
     memset(json + 10, '[', 10000);
     json[10010] = '\0';
     refuse(b, json, 0, "deeper than 64");
