@@ -216,11 +216,11 @@ $(REPLAY_BIN): $(OUT)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tes
 	$(Q)$(LINK) $(SIM_LIBS) $(LDLIBS) -o $@
 
 .PHONY: test-bins replay-bins bench-bins fuzz-bins everything packages test test-run test-slow
-test-bins: $(TEST_BIN) $(VIZ_TEST_BIN)
-replay-bins: $(REPLAY_BIN)
-bench-bins: $(BENCH_BIN)
-fuzz-bins: $(FUZZ_BIN)
-everything: all test-bins replay-bins bench-bins
+test-bins: $(TEST_BIN) $(VIZ_TEST_BIN) ; @:
+replay-bins: $(REPLAY_BIN) ; @:
+bench-bins: $(BENCH_BIN) ; @:
+fuzz-bins: $(FUZZ_BIN) ; @:
+everything: all test-bins replay-bins bench-bins ; @:
 
 PACKAGES ?= test
 packages:

@@ -40,7 +40,7 @@ echo
 if [ "$have_viewer" = yes ]; then
     echo "pictures:"
     for picture in "$pictures"/*.png; do
-        echo "  $PWD/$picture"
+        echo "  $(realpath "$picture")"
     done
     echo "window:   $out/vramscope view $pictures/story1-llama-2-7b-bf16.tape"
     if [ -t 1 ] && [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && [ -z "${CI:-}" ]; then
