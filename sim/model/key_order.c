@@ -17,6 +17,7 @@ typedef struct {
     const char *ptr;
     uint32_t len;
     uint32_t id;
+    uint32_t hash;
 } key_part;
 
 static bool is_digit(char c)
@@ -122,30 +123,27 @@ static int compare_key_parts(const void *a, const void *b)
     return compare_parts(x->ptr, x->len, y->ptr, y->len);
 }
 
-static uint32_t hash_part(const char *ptr, size_t len)
+/* Number of the part that begins at ptr; *len is its length. UINT32_MAX: the table is full. */
+static uint32_t intern_part(part_table *table, const char *ptr, size_t *len)
 {
-    uint32_t h = UINT32_C(2166136261); /* FNV-1a */
-    for (size_t i = 0; i < len; i++) {
-        h = (h ^ (uint8_t)ptr[i]) * UINT32_C(16777619);
+    uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
+    const char *end = ptr;
+    for (; *end != '.' && *end != '\0'; end++) {
+        hash = (hash ^ (uint8_t)*end) * UINT32_C(16777619);
     }
-    return h ^ (h >> 15);
-}
-
-/* UINT32_MAX: more than PARTS_MAX distinct parts. */
-static uint32_t intern_part(part_table *table, const char *ptr, size_t len)
-{
-    uint32_t slot = hash_part(ptr, len) & table->mask;
+    *len = (size_t)(end - ptr);
+    uint32_t slot = (hash ^ hash >> 15) & table->mask;
     while (table->slots[slot] != 0) {
         const key_part *const part = &table->parts[table->slots[slot] - 1];
-        if (part->len == len && memcmp(part->ptr, ptr, len) == 0) {
+        if (part->hash == hash && part->len == *len && memcmp(part->ptr, ptr, *len) == 0) {
             return table->slots[slot] - 1;
         }
         slot = (slot + 1) & table->mask;
     }
-    if (table->count == table->capacity || len > UINT32_MAX) {
+    if (table->count == table->capacity || *len > UINT32_MAX) {
         return UINT32_MAX;
     }
-    table->parts[table->count] = (key_part){ptr, (uint32_t)len, table->count};
+    table->parts[table->count] = (key_part){ptr, (uint32_t)*len, table->count, hash};
     table->slots[slot] = table->count + 1;
     return table->count++;
 }
@@ -182,8 +180,8 @@ static uint32_t split_name(part_table *table, const char *name, const char *befo
     }
     const char *part = start;
     while (done < RANK_PARTS) {
-        const size_t len = strcspn(part, ".");
-        const uint32_t id = intern_part(table, part, len);
+        size_t len = 0;
+        const uint32_t id = intern_part(table, part, &len);
         if (id == UINT32_MAX) {
             return UINT32_MAX;
         }

@@ -101,8 +101,8 @@ int main(void)
     vs_arena arena = {0};
     vs_err err = {0};
     must(vs_arena_open(&arena, 512 * VS_MIB, &err), &err, "arena");
-    printf("model_llama_2_7b_us %.1f us\n", time_open(&arena, "llama-2-7b", 200) * 1e6);
-    printf("model_qwen3_235b_a22b_us %.1f us\n", time_open(&arena, "qwen3-235b-a22b", 5) * 1e6);
+    printf("model_llama_2_7b_us %.1f us\n", time_open(&arena, "llama-2-7b", 20) * 1e6);
+    printf("model_qwen3_235b_a22b_us %.1f us\n", time_open(&arena, "qwen3-235b-a22b", 1) * 1e6);
     printf("read_safetensors_tensors_per_s %.0f tensors/s\n",
            TENSOR_COUNT / time_header(&arena));
     vs_arena_close(&arena);

@@ -1,11 +1,18 @@
 /* tests/support/tree.h - a folder of small files for tests that open checkpoints.
  *
- * Include after cmocka.h. As fixture: cmocka_unit_test_setup_teardown(test, tree_open, tree_close) and
+ * As fixture: cmocka_unit_test_setup_teardown(test, tree_open, tree_close) and
  * `tree *t = *state;` in the test. Everything made through it is removed at the end. */
 #ifndef TESTS_SUPPORT_TREE_H
 #define TESTS_SUPPORT_TREE_H
 
 #include "vramscope/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
