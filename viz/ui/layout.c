@@ -29,6 +29,8 @@ enum {
 typedef struct {
     const vs_layout_desc *desc;
     vs_layout *out;
+    uint32_t most_lanes; /* of any row: */
+    bool has_host;       /* plots are equally high in all rows */
 } maker;
 
 static int32_t px(const maker *m, int32_t logical)
@@ -68,12 +70,11 @@ static void panes(const maker *m, vs_row_layout *row, uint32_t index, int32_t y,
     const int32_t w = m->out->plot_w;
     const bool is_low = bottom - y < px(m, HOST_ROW_MIN);
     int32_t room = bottom - y - px(m, TITLE) - px(m, AXIS);
-    const uint32_t lanes = m->desc->lane_count[index];
-    row->lane_height = lane_height(m, room * 3 / 10, lanes);
-    const int32_t lanes_h = row->lane_height * (int32_t)lanes;
-    room -= lanes_h > 0 ? lanes_h + px(m, GAP) : 0;
+    row->lane_height = lane_height(m, room * 3 / 10, m->most_lanes);
+    const int32_t lanes_h = row->lane_height * (int32_t)m->desc->lane_count[index];
+    room -= row->lane_height > 0 ? row->lane_height * (int32_t)m->most_lanes + px(m, GAP) : 0;
     int32_t host_h = (room - px(m, TITLE) - px(m, GAP)) / 3;
-    if (!m->desc->has_host[index] || is_low || host_h < px(m, HOST_MIN)) {
+    if (!m->has_host || is_low || host_h < px(m, HOST_MIN)) {
         host_h = 0;
     }
     room -= host_h > 0 ? host_h + px(m, TITLE) + px(m, GAP) : 0;
@@ -85,19 +86,24 @@ static void panes(const maker *m, vs_row_layout *row, uint32_t index, int32_t y,
     y += stack_h;
     row->axis = vs_rect_of(x, y, w, px(m, AXIS));
     y += px(m, AXIS);
-    if (host_h > 0) {
+    if (host_h > 0 && m->desc->has_host[index]) {
         row->host_title = vs_rect_of(0, y, x + w, px(m, TITLE));
         y += px(m, TITLE);
         row->host = vs_rect_of(x, y, w, host_h);
     }
-    row->lanes = vs_rect_of(x, bottom - lanes_h, w, lanes_h);
+    const int32_t lanes_y = bottom - row->lane_height * (int32_t)m->most_lanes;
+    row->lanes = vs_rect_of(x, lanes_y, w, lanes_h);
 }
 
 void vs_layout_of(vs_layout *layout, const vs_layout_desc *desc)
 {
     vs_assert(desc->row_count >= 1 && desc->row_count <= VS_ROWS_MAX);
     *layout = (vs_layout){.row_count = desc->row_count};
-    const maker m = {desc, layout};
+    maker m = {.desc = desc, .out = layout};
+    for (uint32_t i = 0; i < desc->row_count; i++) {
+        m.most_lanes = desc->lane_count[i] > m.most_lanes ? desc->lane_count[i] : m.most_lanes;
+        m.has_host = m.has_host || desc->has_host[i];
+    }
     columns(&m);
     const int32_t footer = px(&m, FOOTER);
     layout->footer = vs_rect_of(0, desc->height - footer, desc->width, footer);
@@ -108,11 +114,11 @@ void vs_layout_of(vs_layout *layout, const vs_layout_desc *desc)
         layout->overview = vs_rect_of(layout->plot_x, header, layout->plot_w, px(&m, OVERVIEW));
         strip = px(&m, OVERVIEW) + px(&m, GAP);
     }
-    const int32_t room = desc->height - footer - strip;
+    const int32_t row_h = (desc->height - footer - strip) / rows;
     for (int32_t i = 0; i < rows; i++) {
         vs_row_layout *row = &layout->rows[i];
-        const int32_t y = room * i / rows + (i > 0 ? strip : 0);
-        const int32_t bottom = strip + room * (i + 1) / rows - px(&m, 4);
+        const int32_t y = row_h * i + (i > 0 ? strip : 0);
+        const int32_t bottom = strip + row_h * (i + 1) - px(&m, 4);
         row->header = vs_rect_of(0, y, desc->width, header);
         panes(&m, row, (uint32_t)i, y + header + (i == 0 ? strip : 0), bottom);
         const int32_t side_x = layout->plot_x + layout->plot_w + layout->share_w;

@@ -83,6 +83,9 @@ bool vs_text_wrap(const vs_metrics *metrics, const vs_text_style *style, int32_t
     }
     size_t used = space > 0 ? space : fits > 0 ? fits : on_to_boundary(*rest, 1);
     *out_line = (vs_str){rest->ptr, used};
+    while (out_line->len > 0 && out_line->ptr[out_line->len - 1] == ' ') {
+        out_line->len--;
+    }
     rest->ptr += used;
     rest->len -= used;
     return true;

@@ -74,7 +74,7 @@ void vs_camera_zoom(vs_camera *camera, int32_t x, double factor)
 
 void vs_camera_pan(vs_camera *camera, int64_t columns)
 {
-    const uint64_t count = columns < 0 ? (uint64_t)-columns : (uint64_t)columns;
+    const uint64_t count = columns < 0 ? 0 - (uint64_t)columns : (uint64_t)columns;
     const vs_ns by = scaled(camera->span, count, (uint64_t)camera->width);
     if (columns < 0) {
         camera->t0 = camera->t0 > by ? camera->t0 - by : 0;

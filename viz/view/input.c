@@ -145,8 +145,11 @@ void vs_input_act(vs_input *input, vs_action action)
         return;
     }
     input->is_dirty = true;
-    if (act_on_camera(input, action) || act_on_cursor(input, action)) {
+    if (act_on_camera(input, action)) {
         update_hover(input);
+    } else if (act_on_cursor(input, action)) {
+        /* The readout follows the cursor until the pointer moves again. */
+        input->view.has_hover = false;
     } else if (action == VS_ACT_THEME) {
         input->view.theme = (vs_theme)((input->view.theme + 1) % VS_THEME_COUNT);
     } else if (action == VS_ACT_LARGER || action == VS_ACT_SMALLER) {

@@ -1,0 +1,80 @@
+#!/bin/bash
+# Pictures from the command line: no display, same bytes twice, clear errors and exit codes.
+# Skips (77) where the programs were not built.
+set -u
+out=${OUT:-build}
+view=$out/vramscope-view
+if [ ! -x "$view" ] || [ ! -x "$out/vramscope" ]; then
+    echo "skip: vramscope and vramscope-view are not both built"
+    exit 77
+fi
+dir=$(mktemp -d "${TMPDIR:-/tmp}/vramscope-shot-XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+unset DISPLAY WAYLAND_DISPLAY
+failed=0
+count=0
+
+ok() { # name, status of the check
+    count=$((count + 1))
+    if [ "$2" -eq 0 ]; then echo "ok $count - $1"; else
+        echo "not ok $count - $1"
+        failed=1
+    fi
+}
+
+# Runs the viewer; its exit status must be $1, its stderr one line that holds $2.
+complains() {
+    local want=$1 says=$2
+    shift 2
+    "$view" "$@" >"$dir/stdout" 2>"$dir/stderr" </dev/null
+    local status=$?
+    [ "$status" -eq "$want" ] && [ "$(wc -l <"$dir/stderr")" -eq 1 ] && grep -qF -- "$says" "$dir/stderr"
+}
+
+is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; }
+
+"$out/vramscope" sim llama-2-7b --dtype fp32 --gpu rtx-4090 --tape "$dir/oom.tape" >/dev/null || exit 1
+"$out/vramscope" sim llama-2-7b --dtype bf16 --gpu rtx-4090 --tape "$dir/fits.tape" >/dev/null || exit 1
+"$out/vramscope" sim llama-2-7b --dtype bf16 --gpu rtx-4090 --print-scenario >"$dir/scenario.json" || exit 1
+
+"$view" --help | grep -q -- --shot; ok "help names the options" $?
+"$view" --version | grep -q '^vramscope-view [0-9]'; ok "version" $?
+
+"$view" --shot "$dir/a.png" "$dir/oom.tape" && is_png "$dir/a.png"; ok "a picture without a display" $?
+"$view" --shot "$dir/b.png" "$dir/oom.tape" && cmp -s "$dir/a.png" "$dir/b.png"
+ok "the same picture twice" $?
+[ "$(od -An -j16 -N8 -tu4 --endian=big "$dir/a.png" | xargs)" = "1600 900" ]
+ok "1600 by 900 unless told otherwise" $?
+"$view" --shot "$dir/c.png" --size 800x500 --theme light --scale 1.5 --range 0.5s..2s "$dir/oom.tape" &&
+    [ "$(od -An -j16 -N8 -tu4 --endian=big "$dir/c.png" | xargs)" = "800 500" ]
+ok "size, theme, scale and range" $?
+"$view" --shot - "$dir/fits.tape" >"$dir/d.png" && is_png "$dir/d.png"; ok "to standard output" $?
+"$view" --shot "$dir/e.png" - <"$dir/oom.tape" && cmp -s "$dir/a.png" "$dir/e.png"
+ok "a tape from standard input" $?
+"$view" --shot "$dir/f.png" "$dir/oom.tape" "$dir/fits.tape" && ! cmp -s "$dir/a.png" "$dir/f.png"
+ok "two tapes in one picture" $?
+"$view" --shot "$dir/g.svg" "$dir/oom.tape" && grep -q 'OUT OF MEMORY</text>' "$dir/g.svg" &&
+    tail -n 1 "$dir/g.svg" | grep -q '^</svg>$'
+ok "SVG by its name" $?
+"$view" --shot "$dir/h.png" --scenario "$dir/scenario.json" &&
+    "$view" --shot "$dir/i.png" "$dir/fits.tape" && is_png "$dir/h.png"
+ok "a scenario is simulated" $?
+"$view" --shot "$dir/j.png" --title "My run" "$dir/fits.tape" && tr '\0' '|' <"$dir/j.png" | grep -qaE 'Title[|]+My run'
+ok "a title of one's own, also inside the file" $?
+
+complains 2 "nothing to show"; ok "no tape is a usage error" $?
+complains 2 "did you mean --shot" --shott x; ok "unknown options suggest the nearest" $?
+complains 2 "--size" --shot x.png --size 10x "$dir/oom.tape"; ok "bad size" $?
+complains 2 "--theme" --shot x.png --theme pink "$dir/oom.tape"; ok "bad theme" $?
+complains 2 "--range" --shot x.png --range 2s..1s "$dir/oom.tape"; ok "bad range" $?
+complains 2 "needs a value" --shot; ok "missing value" $?
+complains 1 "none.tape" --shot x.png "$dir/none.tape"; ok "missing tape" $?
+head -c 1000 "$dir/oom.tape" >"$dir/cut.tape"
+complains 1 "cut.tape" --shot "$dir/x.png" "$dir/cut.tape" && [ ! -e "$dir/x.png" ]
+ok "a truncated tape leaves no picture" $?
+complains 1 "none/x.png" --shot "$dir/none/x.png" "$dir/oom.tape"; ok "a folder that is not there" $?
+complains 1 "--font" --shot "$dir/x.png" --font "$dir/oom.tape" "$dir/oom.tape"; ok "a file that is no font" $?
+SDL_VIDEODRIVER=none complains 1 "--shot" "$dir/oom.tape"; ok "no display says what to do instead" $?
+[ -z "$(find "$dir" -name '*tmp*')" ]; ok "no temporary file is left" $?
+echo "1..$count"
+exit $failed
