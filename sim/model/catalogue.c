@@ -6,17 +6,6 @@
 
 #include "sim/model/internal.h"
 
-/* The catalogue array that sim/catalogue/embed.c writes. hardware.h declares the same, but hardware stands beside
- * this module, not below it. */
-typedef struct {
-    const char *name;
-    const char *text;
-    size_t text_bytes;
-} vs_embedded;
-
-extern const vs_embedded vs_embedded_files[];
-extern const size_t vs_embedded_count;
-
 /* clang-format off */
 static const vs_catalogue_model models[] = {
     {.name = "llama-2-7b", .hub = "meta-llama/Llama-2-7b-hf"},

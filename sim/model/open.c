@@ -74,6 +74,17 @@ static const char *folder_name(vs_arena *arena, const char *folder)
     return vs_str_copy(arena, last_part(folder));
 }
 
+/* The folder's name, or the file's without its ending where the folder is only "." or "..". */
+static const char *display_name(vs_arena *arena, const char *folder, const char *file_name)
+{
+    const vs_str last = last_part(folder);
+    if (file_name == NULL ||
+        !(vs_str_is(last, ".") || vs_str_is(last, "..") || last.len == 0)) {
+        return folder_name(arena, folder);
+    }
+    return vs_str_copy(arena, (vs_str){file_name, strcspn(file_name, ".")});
+}
+
 /* ---- a folder with or without config, with or without weights ------------------------------------------- */
 
 static bool is_quantised(const vs_jnode *config)
@@ -127,7 +138,7 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
     vs_checkpoint c = {0};
     vs_path_kind kind = VS_PATH_ABSENT;
     const char *const config_path = vs_arena_printf(o->arena, "%s/config.json", folder);
-    o->model.name = folder_name(o->arena, folder);
+    o->model.name = display_name(o->arena, folder, file_name);
     if (config_path == NULL || o->model.name == NULL) {
         return out_of_memory(o);
     }
@@ -276,7 +287,7 @@ static bool open_config_file(opening *o, const char *path, const char *folder)
 {
     vs_json doc = {0};
     o->model.source = "config";
-    o->model.name = folder_name(o->arena, folder);
+    o->model.name = display_name(o->arena, folder, last_part(path).ptr);
     if (o->model.name == NULL) {
         return out_of_memory(o);
     }

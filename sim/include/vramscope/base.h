@@ -19,12 +19,12 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define VS_MUST_CHECK __attribute__((warn_unused_result))
-#define VS_PRINTF(fmt_index, args_index)                                                   \
-    __attribute__((format(printf, fmt_index, args_index)))
+#    define VS_MUST_CHECK __attribute__((warn_unused_result))
+#    define VS_PRINTF(fmt_index, args_index)                                                   \
+        __attribute__((format(printf, fmt_index, args_index)))
 #else
-#define VS_MUST_CHECK
-#define VS_PRINTF(fmt_index, args_index)
+#    define VS_MUST_CHECK
+#    define VS_PRINTF(fmt_index, args_index)
 #endif
 
 #define VS_VERSION "0.1.0"
@@ -34,10 +34,10 @@
 typedef uint64_t vs_bytes; /* sizes and addresses */
 typedef uint64_t vs_ns;    /* nanoseconds from the start of a run */
 
-#define VS_KIB UINT64_C(1024)
-#define VS_MIB (VS_KIB * 1024)
-#define VS_GIB (VS_MIB * 1024)
-#define VS_TIB (VS_GIB * 1024)
+#define VS_KIB      UINT64_C(1024)
+#define VS_MIB      (VS_KIB * 1024)
+#define VS_GIB      (VS_MIB * 1024)
+#define VS_TIB      (VS_GIB * 1024)
 #define VS_NS_NEVER UINT64_MAX
 
 /* Checked arithmetic: false on overflow, *out then untouched. */
@@ -56,13 +56,13 @@ VS_MUST_CHECK bool vs_round_up_u64(uint64_t a, uint64_t step, uint64_t *out);
 /* Prints to stderr and aborts: the one place in the library that does. */
 _Noreturn void vs_assert_failed(const char *expression, const char *file, int line);
 /* NOLINTNEXTLINE(readability-identifier-naming): used like a function */
-#define vs_assert(condition)                                                               \
+#define vs_assert(condition)                                                                   \
     ((condition) ? (void)0 : vs_assert_failed(#condition, __FILE__, __LINE__))
 /* NOLINTBEGIN(readability-identifier-naming) */
 #ifdef VS_DEBUG
-#define vs_check(condition) vs_assert(condition)
+#    define vs_check(condition) vs_assert(condition)
 #else
-#define vs_check(condition) ((void)sizeof(!(condition)))
+#    define vs_check(condition) ((void)sizeof(!(condition)))
 #endif
 /* NOLINTEND(readability-identifier-naming) */
 
@@ -70,20 +70,20 @@ _Noreturn void vs_assert_failed(const char *expression, const char *file, int li
 
 typedef enum {
     VS_OK = 0,
-    VS_ERR_IO,       /* the system refused: open, read, write, map */
-    VS_ERR_FORMAT,   /* bytes are not what the format says */
-    VS_ERR_VALUE,    /* well-formed, but a value cannot be */
-    VS_ERR_LIMIT,    /* a named limit was reached */
-    VS_ERR_MEMORY,   /* out of our own memory (arena exhausted, malloc failed) */
-    VS_ERR_NOT_FOUND,/* a name nobody knows; the message suggests the nearest */
-    VS_ERR_USAGE,    /* the command line */
-    VS_ERR_INTERNAL, /* a state that should be impossible, found without harm */
-    VS_ERR_CANCELLED /* the caller asked to stop */
+    VS_ERR_IO,        /* the system refused: open, read, write, map */
+    VS_ERR_FORMAT,    /* bytes are not what the format says */
+    VS_ERR_VALUE,     /* well-formed, but a value cannot be */
+    VS_ERR_LIMIT,     /* a named limit was reached */
+    VS_ERR_MEMORY,    /* out of our own memory (arena exhausted, malloc failed) */
+    VS_ERR_NOT_FOUND, /* a name nobody knows; the message suggests the nearest */
+    VS_ERR_USAGE,     /* the command line */
+    VS_ERR_INTERNAL,  /* a state that should be impossible, found without harm */
+    VS_ERR_CANCELLED  /* the caller asked to stop */
 } vs_errcode;
 
-#define VS_ERR_TEXT_BYTES 512
+#define VS_ERR_TEXT_BYTES  512
 #define VS_ERR_INPUT_BYTES 256
-#define VS_ERR_PATH_BYTES 128
+#define VS_ERR_PATH_BYTES  128
 
 /* Zero-initialise: vs_err err = {0}. Plain data, may be copied. */
 typedef struct {
@@ -137,7 +137,7 @@ VS_MUST_CHECK void *vs_arena_array(vs_arena *arena, size_t count, size_t elem_by
 void vs_arena_reset(vs_arena *arena);
 void vs_arena_rewind(vs_arena *arena, size_t mark);
 #define VS_NEW(arena, type) ((type *)vs_arena_alloc((arena), sizeof(type), _Alignof(type)))
-#define VS_ARRAY(arena, type, count)                                                       \
+#define VS_ARRAY(arena, type, count)                                                           \
     ((type *)vs_arena_array((arena), (count), sizeof(type), _Alignof(type)))
 /* The error every caller reports when a vs_arena function returned NULL. */
 bool vs_fail_memory(vs_err *err, const vs_arena *arena, const char *what);
@@ -166,12 +166,12 @@ VS_MUST_CHECK char *vs_arena_printf(vs_arena *arena, const char *format, ...) VS
  * insertion, never on hashes or addresses. */
 typedef struct {
     vs_arena *arena;
-    char *bytes;          /* all strings, each terminated, back to back */
-    uint32_t *offset;     /* per id: offset of its first byte */
-    uint32_t *slots;      /* hash slots: id + 1, 0 empty */
+    char *bytes;      /* all strings, each terminated, back to back */
+    uint32_t *offset; /* per id: offset of its first byte */
+    uint32_t *slots;  /* hash slots: id + 1, 0 empty */
     uint32_t count;
-    uint32_t capacity;    /* ids */
-    uint32_t slot_count;  /* power of two */
+    uint32_t capacity;   /* ids */
+    uint32_t slot_count; /* power of two */
     uint32_t bytes_used;
     uint32_t bytes_capacity;
 } vs_strtab;
@@ -211,7 +211,7 @@ bool vs_cursor_fail(vs_cursor *c, const char *format, ...) VS_PRINTF(2, 3);
 typedef struct {
     const uint8_t *bytes; /* never NULL, even for an empty file */
     uint64_t size_bytes;
-    void *map;            /* NULL when nothing is mapped */
+    void *map; /* NULL when nothing is mapped */
 } vs_file;
 
 VS_MUST_CHECK bool vs_file_open(vs_file *file, const char *path, vs_err *err);
@@ -228,7 +228,19 @@ VS_MUST_CHECK vs_outfile *vs_outfile_open(const char *path, vs_err *err);
 void vs_outfile_write(vs_outfile *out, const void *bytes, size_t size_bytes);
 void vs_outfile_printf(vs_outfile *out, const char *format, ...) VS_PRINTF(2, 3);
 VS_MUST_CHECK bool vs_outfile_commit(vs_outfile *out, vs_err *err); /* frees out */
-void vs_outfile_abandon(vs_outfile *out);                           /* frees out, removes the temporary */
+void vs_outfile_abandon(vs_outfile *out); /* frees out, removes the temporary */
+
+/* ---- files built into the program ------------------------------------------------------ */
+
+/* The catalogue: sim/catalogue/embed.c turns the files of sim/catalogue into this array at build time. */
+typedef struct {
+    const char *name; /* "gpus.json", "models/llama-2-7b.json" */
+    const char *text;
+    size_t text_bytes;
+} vs_embedded;
+
+extern const vs_embedded vs_embedded_files[];
+extern const size_t vs_embedded_count;
 
 /* ---- JSON (cJSON underneath) ----------------------------------------------------------- */
 
@@ -268,8 +280,10 @@ vs_jnode vs_json_first(const vs_jnode *container);
 vs_jnode vs_json_next(const vs_jnode *item);
 const char *vs_json_key(const vs_jnode *member); /* "" inside arrays */
 
-VS_MUST_CHECK bool vs_json_as_u64(const vs_jnode *n, uint64_t *out, vs_err *err); /* whole, 0 .. 2^53 */
-VS_MUST_CHECK bool vs_json_as_str(const vs_jnode *n, vs_str *out, vs_err *err);   /* borrowed from doc */
+VS_MUST_CHECK bool vs_json_as_u64(const vs_jnode *n, uint64_t *out,
+                                  vs_err *err); /* whole, 0 .. 2^53 */
+VS_MUST_CHECK bool vs_json_as_str(const vs_jnode *n, vs_str *out,
+                                  vs_err *err); /* borrowed from doc */
 VS_MUST_CHECK bool vs_json_as_bool(const vs_jnode *n, bool *out, vs_err *err);
 VS_MUST_CHECK bool vs_json_as_double(const vs_jnode *n, double *out, vs_err *err);
 VS_MUST_CHECK bool vs_json_get_u64(const vs_jnode *object, const char *key, bool required,
@@ -300,7 +314,8 @@ void vs_jw_end(vs_jwriter *w); /* closes the innermost */
 void vs_jw_u64(vs_jwriter *w, const char *key, uint64_t value);
 void vs_jw_str(vs_jwriter *w, const char *key, const char *value); /* NULL value: null */
 void vs_jw_bool(vs_jwriter *w, const char *key, bool value);
-void vs_jw_double(vs_jwriter *w, const char *key, double value); /* shortest that reads back, never locale */
+void vs_jw_double(vs_jwriter *w, const char *key,
+                  double value); /* shortest that reads back, never locale */
 void vs_jw_null(vs_jwriter *w, const char *key);
 
 /* ---- text --------------------------------------------------------------------------------- */
@@ -318,8 +333,8 @@ const char *vs_format_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
 /* As PyTorch prints sizes in its OOM message: "20.00 MiB", "12.55 GiB", "512 bytes"
  * (specs: torch caching allocator, section 8.2). */
 const char *vs_format_torch_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
-const char *vs_format_grouped(uint64_t value, char buf[VS_TEXT_BYTES]);  /* 13,476,831,232 */
-const char *vs_format_duration(vs_ns ns, char buf[VS_TEXT_BYTES]);       /* 12.48 s, 3.1 ms, 820 ns */
+const char *vs_format_grouped(uint64_t value, char buf[VS_TEXT_BYTES]); /* 13,476,831,232 */
+const char *vs_format_duration(vs_ns ns, char buf[VS_TEXT_BYTES]); /* 12.48 s, 3.1 ms, 820 ns */
 /* The candidate with the smallest edit distance to name (ASCII case ignored), or NULL when none
  * is near (distance above 1 + length / 3). Ties: the first. */
 const char *vs_nearest(vs_str name, const char *const *candidates, size_t count);

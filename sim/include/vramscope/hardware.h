@@ -101,13 +101,4 @@ typedef struct {
 VS_MUST_CHECK bool vs_hardware_load(vs_hardware_catalogue *out, vs_arena *arena,
                                     const char *overlay_dir, vs_err *err);
 
-/* Built-in catalogue texts (embedded by the build from sim/catalogue). */
-typedef struct {
-    const char *name; /* "gpus.json", "models/llama-2-7b.json" */
-    const char *text;
-    size_t text_bytes;
-} vs_embedded;
-extern const vs_embedded vs_embedded_files[];
-extern const size_t vs_embedded_count;
-
 #endif /* VS_HARDWARE_H */

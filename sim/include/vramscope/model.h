@@ -182,8 +182,6 @@ uint32_t vs_catalogue_model_count(void);
 typedef struct {
     const char *name; /* "llama-2-7b" */
     const char *hub;  /* "meta-llama/Llama-2-7b-hf" */
-    const char *text; /* NULL: see vs_catalogue_model_text */
-    size_t text_bytes;
 } vs_catalogue_model;
 const vs_catalogue_model *vs_catalogue_model_at(uint32_t index);
 const vs_catalogue_model *vs_catalogue_model_find(vs_str name); /* case-insensitive; name or hub */
