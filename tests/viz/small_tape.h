@@ -42,8 +42,8 @@ static inline void small_event(vs_tape *tape, vs_ns t, vs_event_kind kind, vs_by
                                     .name = vs_tape_string(tape, vs_str_of(name))});
 }
 
-/* 8 GiB card, 16 GiB host; 7 GiB reserved at once, filled bit by bit; a request for 2 GiB fails at
- * 8 ms; the program notices at 9 ms. */
+/* 8 GiB card, 16 GiB host; 7 GiB reserved at once, filled bit by bit; a request for 2 GiB fails
+ * at 8 ms; the program notices at 9 ms. */
 static inline bool small_tape(vs_arena *arena, vs_timeline *out, vs_err *err)
 {
     vs_tape *tape = vs_tape_new(arena, &(vs_tape_desc){0});
@@ -73,8 +73,8 @@ static inline bool small_tape(vs_arena *arena, vs_timeline *out, vs_err *err)
     vs_tape_span(tape, disk, 0, 4 * MS, VS_CAT_PAGECACHE, name, 4 * VS_GIB);
     vs_tape_span(tape, gpu, 4 * MS, 6 * MS, VS_CAT_Q_4BIT, name, 3 * VS_GIB);
     for (uint32_t i = 0; i < 100; i++) {
-        vs_tape_span(tape, gpu, 6 * MS + i * 10000, 6 * MS + i * 10000 + 5000, VS_CAT_STAGING,
-                     name, 1);
+        const vs_ns start = 6 * MS + UINT64_C(10000) * i;
+        vs_tape_span(tape, gpu, start, start + 5000, VS_CAT_STAGING, name, 1);
     }
     vs_tape_set_meta(tape, "title", "toy  bf16");
     vs_tape_set_meta(tape, "gpu", "Toy, 8.00 GiB");

@@ -55,10 +55,10 @@ static void times_are_labelled_in_one_unit_with_the_decimals_the_step_needs(void
     vs_axis_time(&axis, 250, 1000, 1000, 240);
     static const char *const nanos[] = {"0.5 us", "1.0 us"};
     assert_labels(&axis, nanos, 2);
-    vs_axis_time(&axis, 0, 30 * 60 * SECOND, 1000, 300);
+    vs_axis_time(&axis, 0, 1800 * SECOND, 1000, 300);
     static const char *const minutes[] = {"0 min", "10 min", "20 min", "30 min"};
     assert_labels(&axis, minutes, 4);
-    vs_axis_time(&axis, 0, 4 * 3600 * SECOND, 1000, 240);
+    vs_axis_time(&axis, 0, 14400 * SECOND, 1000, 240);
     assert_string_equal(axis.ticks[1].label, "1 h 00 min");
 }
 
@@ -72,8 +72,8 @@ static void deep_in_the_run_only_the_first_label_is_absolute(void **state)
     assert_string_equal(axis.ticks[2].label, "+1.0 us");
 }
 
-/* Every step is 1, 2 or 5 times a power of ten (below a minute), ticks are multiples of it, inside the span and far
- * enough apart. */
+/* Every step is 1, 2 or 5 times a power of ten (below a minute), ticks are multiples of it,
+ * inside the span and far enough apart. */
 static void ticks_are_round_inside_and_apart_for_random_views(void **state)
 {
     (void)state;

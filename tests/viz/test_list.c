@@ -121,7 +121,8 @@ static void hatches_continue_across_neighbours_and_have_their_density(void **sta
 static void utf8_is_decoded_and_bad_bytes_are_replaced(void **state)
 {
     (void)state;
-    /* a, e acute, Hangul, an emoji, then: stray continuation, forged slash, surrogate, cut off. */
+    /* a, e acute, Hangul, an emoji, then: stray continuation, forged slash, surrogate, cut
+     * off. */
     vs_str text =
         vs_str_of("a\xC3\xA9\xED\x95\x9C\xF0\x9F\x98\x80\x80\xC0\xAF\xED\xA0\x80\xE2\x82");
     static const uint32_t want[] = {'a',    0xE9,   0xD55C, 0x1F600, 0xFFFD, 0xFFFD,

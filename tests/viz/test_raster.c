@@ -23,7 +23,7 @@ static canvas *canvas_of(scratch *s)
 {
     canvas *c = VS_NEW(&s->arena, canvas);
     assert_non_null(c);
-    for (size_t i = 0; i < SIDE * SIDE; i++) {
+    for (size_t i = 0; i < (size_t)SIDE * SIDE; i++) {
         c->pixels[i] = VS_RGB(0);
     }
     c->surface = (vs_surface){c->pixels, SIDE, SIDE};
@@ -39,7 +39,7 @@ static uint32_t at(const canvas *c, int x, int y)
 static size_t count(const canvas *c, uint32_t color)
 {
     size_t n = 0;
-    for (size_t i = 0; i < SIDE * SIDE; i++) {
+    for (size_t i = 0; i < (size_t)SIDE * SIDE; i++) {
         n += c->pixels[i] == color;
     }
     return n;

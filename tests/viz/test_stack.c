@@ -1,5 +1,5 @@
-/* Stacks over random tapes: every column is a real moment and adds up, no peak is ever lost; lanes against
- * their own busy time. */
+/* Stacks over random tapes: every column is a real moment and adds up, no peak is ever lost;
+ * lanes against their own busy time. */
 #include "tests/tape_random.h"
 #include "tests/viz/small_tape.h"
 #include "viz/view/lanes.h"
@@ -83,15 +83,15 @@ static void bands_of_every_column_add_up_to_a_real_moment_at_its_greatest_use(vo
 {
     vs_arena *arena = *state;
     for (uint32_t steps = 1; steps < 4000; steps = steps * 2 + 3) {
-        vs_timeline tl;
-        vs_source source;
+        vs_timeline tl = {0};
+        vs_source source = {0};
         vs_rng rng;
         vs_rng_seed(&rng, SEED + steps);
         random_source(arena, SEED + steps, steps, &tl, &source);
         for (int round = 0; round < 12; round++) {
             const vs_camera camera = random_camera(&rng, &tl);
             const vs_memory *memory = round % 2 == 0 ? &source.gpu : &source.host;
-            vs_stack stack;
+            vs_stack stack = {0};
             assert_true(vs_stack_prepare(&stack, arena, &source, memory, &camera));
             if (memory->used != VS_NO_TRACK) {
                 check_columns(&stack, &source, memory, &camera);
@@ -103,14 +103,14 @@ static void bands_of_every_column_add_up_to_a_real_moment_at_its_greatest_use(vo
 static void the_drawn_peak_is_the_runs_peak_at_every_zoom(void **state)
 {
     vs_arena *arena = *state;
-    vs_timeline tl;
-    vs_source source;
+    vs_timeline tl = {0};
+    vs_source source = {0};
     random_source(arena, SEED, 3000, &tl, &source);
     const vs_ns peak_ns = source.gpu.peak.time_ns;
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 200);
     for (int notch = 0; notch < 60; notch++) {
-        vs_stack stack;
+        vs_stack stack = {0};
         assert_true(vs_stack_prepare(&stack, arena, &source, &source.gpu, &camera));
         vs_bytes drawn = 0;
         for (int32_t x = 0; x < stack.shown; x++) {
@@ -122,13 +122,14 @@ static void the_drawn_peak_is_the_runs_peak_at_every_zoom(void **state)
     }
 }
 
-/* The rule of study.h, by looking at every event: greatest use, then most allocated, then first. */
+/* The rule of study.h, by looking at every event: greatest use, then most allocated, then
+ * first. */
 static void the_peak_equals_a_scan_of_all_events(void **state)
 {
     vs_arena *arena = *state;
     for (uint64_t seed = SEED; seed < SEED + 40; seed++) {
-        vs_timeline tl;
-        vs_source source;
+        vs_timeline tl = {0};
+        vs_source source = {0};
         random_source(arena, seed, 200, &tl, &source);
         if (source.gpu.used == VS_NO_TRACK) {
             continue;
@@ -157,14 +158,14 @@ static void the_peak_equals_a_scan_of_all_events(void **state)
 static void a_spike_of_one_nanosecond_inside_reserved_memory_is_shown(void **state)
 {
     vs_arena *arena = *state;
-    vs_timeline tl;
-    vs_source source;
+    vs_timeline tl = {0};
+    vs_source source = {0};
     vs_err err = {0};
     assert_true(small_tape(arena, &tl, &err));
     vs_source_init(&source, &tl);
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 90);
-    vs_stack stack;
+    vs_stack stack = {0};
     assert_true(vs_stack_prepare(&stack, arena, &source, &source.gpu, &camera));
     const int32_t x = vs_camera_column(&camera, 5 * MS);
     const vs_bytes *bytes = &stack.bytes[(size_t)x * VS_CAT_COUNT];
@@ -189,15 +190,15 @@ static void rows_of_pixels_grow_from_zero_to_the_top(void **state)
 static void empty_runs_and_exhausted_arenas_are_survived(void **state)
 {
     vs_arena *arena = *state;
-    vs_timeline tl;
-    vs_source source;
+    vs_timeline tl = {0};
+    vs_source source = {0};
     vs_err err = {0};
     assert_true(empty_tape(arena, &tl, &err));
     vs_source_init(&source, &tl);
     assert_string_equal(vs_source_verdict(&source), "empty");
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 100);
-    vs_stack stack;
+    vs_stack stack = {0};
     assert_true(vs_stack_prepare(&stack, arena, &source, &source.gpu, &camera));
     assert_int_equal(stack.shown, 0);
     for (uint64_t n = 1; n <= 3; n++) {
@@ -209,19 +210,19 @@ static void empty_runs_and_exhausted_arenas_are_survived(void **state)
     }
 }
 
-/* ---- lanes ---------------------------------------------------------------------------------- */
+/* ---- lanes ------------------------------------------------------------------------------- */
 
 static void lane_pieces_do_not_overlap_and_bars_show_the_busy_share(void **state)
 {
     vs_arena *arena = *state;
     for (uint64_t seed = SEED; seed < SEED + 30; seed++) {
-        vs_timeline tl;
-        vs_source source;
+        vs_timeline tl = {0};
+        vs_source source = {0};
         vs_rng rng;
         vs_rng_seed(&rng, seed);
         random_source(arena, seed, 400, &tl, &source);
         const vs_camera camera = random_camera(&rng, &tl);
-        vs_lanes lanes;
+        vs_lanes lanes = {0};
         assert_true(vs_lanes_prepare(&lanes, arena, &source, &camera));
         assert_int_equal(lanes.row_count, source.busy_lanes);
         for (uint32_t i = 0; i < lanes.row_count; i++) {
@@ -242,15 +243,15 @@ static void lane_pieces_do_not_overlap_and_bars_show_the_busy_share(void **state
 static void a_half_busy_lane_is_half_as_tall_and_idle_lanes_are_left_out(void **state)
 {
     vs_arena *arena = *state;
-    vs_timeline tl;
-    vs_source source;
+    vs_timeline tl = {0};
+    vs_source source = {0};
     vs_err err = {0};
     assert_true(small_tape(arena, &tl, &err));
     vs_source_init(&source, &tl);
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 100);
     vs_camera_range(&camera, 0, 10 * MS); /* 10 spans of 5 us to a column of 100 us */
-    vs_lanes lanes;
+    vs_lanes lanes = {0};
     assert_true(vs_lanes_prepare(&lanes, arena, &source, &camera));
     assert_int_equal(lanes.row_count, 2);
     assert_string_equal(lanes.rows[1].name, "gpu");

@@ -1,9 +1,11 @@
-/* Colours: any two categories that can meet in one pane can be told apart, also without one kind of cone.
+/* Colours: any two categories that can meet in one pane can be told apart, also without one
+ * kind of cone.
  *
- * CIEDE2000: Sharma, Wu, Dalal, "The CIEDE2000 Color-Difference Formula", Color Research & Application
- * 30 (2005), whose test data are checked first. Dichromacies: Machado, Oliveira, Fernandes, "A
- * Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 15 (2009), table of
- * matrices, severity 1.0, applied to linear RGB. sRGB to CIELAB: IEC 61966-2-1, white point D65. */
+ * CIEDE2000: Sharma, Wu, Dalal, "The CIEDE2000 Color-Difference Formula", Color Research &
+ * Application 30 (2005), whose test data are checked first. Dichromacies: Machado, Oliveira,
+ * Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE
+ * TVCG 15 (2009), table of matrices, severity 1.0, applied to linear RGB. sRGB to CIELAB: IEC
+ * 61966-2-1, white point D65. */
 #include "viz/ui/style.h"
 
 #include <math.h>
@@ -161,19 +163,20 @@ static const vs_category host_pane[] = {VS_CAT_PINNED, VS_CAT_PAGECACHE, VS_CAT_
 static double least_distance(const vs_style *style, const vs_category *pane, size_t count)
 {
     double least = 1000;
-    for (size_t s = 0; s < 4; s++) {
-        for (size_t i = 0; i < count; i++) {
-            for (size_t k = 0; k < i; k++) {
-                const double d =
-                    ciede2000(lab_of(style->categories[pane[i]].fill.color, sights[s]),
-                              lab_of(style->categories[pane[k]].fill.color, sights[s]));
-                if (d < LEAST) {
-                    fail_msg("%s and %s differ by %.2f (%s)", vs_category_key(pane[i]),
-                             vs_category_key(pane[k]), d, sight_names[s]);
-                }
-                least = d < least ? d : least;
-            }
+    for (size_t n = 0; n < 4 * count * count; n++) {
+        const size_t s = n % 4;
+        const vs_category a = pane[n / 4 / count];
+        const vs_category b = pane[n / 4 % count];
+        if (a <= b) {
+            continue;
         }
+        const double d = ciede2000(lab_of(style->categories[a].fill.color, sights[s]),
+                                   lab_of(style->categories[b].fill.color, sights[s]));
+        if (d < LEAST) {
+            fail_msg("%s and %s differ by %.2f (%s)", vs_category_key(a), vs_category_key(b), d,
+                     sight_names[s]);
+        }
+        least = d < least ? d : least;
     }
     return least;
 }

@@ -1,5 +1,6 @@
-/* The whole picture as a draw list, compared as text with tests/viz/golden; layout; text that fits.
- * UPDATE_GOLDEN=1 writes the golden files anew: look at the difference before committing it. */
+/* The whole picture as a draw list, compared as text with tests/viz/golden; layout; text that
+ * fits. UPDATE_GOLDEN=1 writes the golden files anew: look at the difference before committing
+ * it. */
 #include "tests/viz/small_tape.h"
 #include "viz/ui/text.h"
 #include "viz/view/headline.h"
@@ -23,7 +24,8 @@ typedef struct {
     vs_draw_list list;
 } picture;
 
-/* A picture of the small tape at 800 x 500 with the made-up font: nothing depends on the machine. */
+/* A picture of the small tape at 800 x 500 with the made-up font: nothing depends on the
+ * machine. */
 static picture *picture_of(scratch *s, bool (*make)(vs_arena *, vs_timeline *, vs_err *))
 {
     vs_err err = {0};
@@ -67,8 +69,8 @@ static void assert_golden(scratch *s, const vs_draw_list *list, const char *gold
 {
     const char *actual = scratch_path(s, "actual.txt");
     vs_err err = {0};
-    vs_file want;
-    vs_file got;
+    vs_file want = {0};
+    vs_file got = {0};
     if (getenv("UPDATE_GOLDEN") != NULL) {
         write_list(list, golden);
     }
@@ -184,40 +186,55 @@ static void rows_share_their_scales_and_their_left_and_right_edge(void **state)
     assert_int_equal(p->frame.layout.rows[0].stack.w, p->frame.layout.rows[1].stack.w);
 }
 
+static vs_layout_desc random_desc(vs_rng *rng)
+{
+    vs_layout_desc desc = {.width = (int32_t)vs_rng_below(rng, 2400) + 800,
+                           .height = (int32_t)vs_rng_below(rng, 1500) + 500,
+                           .scale_pct = 100,
+                           .row_count = (uint32_t)vs_rng_below(rng, 3) + 1,
+                           .has_overview = vs_rng_below(rng, 2) == 0};
+    for (uint32_t i = 0; i < desc.row_count; i++) {
+        desc.lane_count[i] = (uint32_t)vs_rng_below(rng, 20);
+        desc.has_host[i] = vs_rng_below(rng, 2) == 0;
+    }
+    return desc;
+}
+
+/* The panes of one row from top to bottom, none above y; returns the lower edge of the last. */
+static int32_t check_row(const vs_layout *layout, uint32_t i, int32_t width, int32_t y)
+{
+    const vs_row_layout *row = &layout->rows[i];
+    const vs_rect none = {0, 0, 0, 0};
+    const vs_rect panes[] = {row->header,      i == 0 ? layout->overview : none,
+                             row->stack_title, row->stack,
+                             row->axis,        row->host_title,
+                             row->host,        row->lanes};
+    for (size_t k = 0; k < sizeof panes / sizeof panes[0]; k++) {
+        if (panes[k].h > 0) {
+            assert_true(panes[k].y >= y);
+            assert_true(panes[k].x >= 0 && panes[k].x + panes[k].w <= width);
+            y = panes[k].y + panes[k].h;
+        }
+    }
+    assert_true(row->stack.x == layout->plot_x && row->stack.w == layout->plot_w);
+    assert_int_equal(row->stack.h, layout->rows[0].stack.h);
+    assert_true(row->side.x >= row->stack.x + row->stack.w);
+    assert_true(row->side.x + row->side.w <= width && row->side.w >= 190);
+    return y;
+}
+
 static void panes_never_overlap_nor_leave_the_picture(void **state)
 {
     (void)state;
     vs_rng rng;
     vs_rng_seed(&rng, 4);
     for (int round = 0; round < 3000; round++) {
-        vs_layout_desc desc = {.width = (int32_t)vs_rng_below(&rng, 2400) + 800,
-                               .height = (int32_t)vs_rng_below(&rng, 1500) + 500,
-                               .scale_pct = 100,
-                               .row_count = (uint32_t)vs_rng_below(&rng, 3) + 1,
-                               .has_overview = vs_rng_below(&rng, 2) == 0};
-        for (uint32_t i = 0; i < desc.row_count; i++) {
-            desc.lane_count[i] = (uint32_t)vs_rng_below(&rng, 20);
-            desc.has_host[i] = vs_rng_below(&rng, 2) == 0;
-        }
+        const vs_layout_desc desc = random_desc(&rng);
         vs_layout layout;
         vs_layout_of(&layout, &desc);
         int32_t y = 0;
         for (uint32_t i = 0; i < desc.row_count; i++) {
-            const vs_row_layout *row = &layout.rows[i];
-            const vs_rect panes[] = {row->header,      i == 0 ? layout.overview : (vs_rect){0},
-                                     row->stack_title, row->stack,
-                                     row->axis,        row->host_title,
-                                     row->host,        row->lanes};
-            for (size_t k = 0; k < sizeof panes / sizeof panes[0]; k++) {
-                if (panes[k].h > 0) {
-                    assert_true(panes[k].y >= y);
-                    y = panes[k].y + panes[k].h;
-                    assert_true(panes[k].x >= 0 && panes[k].x + panes[k].w <= desc.width);
-                }
-            }
-            assert_true(row->stack.x == layout.plot_x && row->stack.w == layout.plot_w);
-            assert_true(row->side.x >= row->stack.x + row->stack.w);
-            assert_true(row->side.x + row->side.w <= desc.width && row->side.w >= 190);
+            y = check_row(&layout, i, desc.width, y);
         }
         assert_true(y <= layout.footer.y);
     }
@@ -242,7 +259,7 @@ static void an_exhausted_arena_is_an_answer_not_a_crash(void **state)
     }
 }
 
-/* ---- text that fits --------------------------------------------------------------------------- */
+/* ---- text that fits ---------------------------------------------------------------------- */
 
 static void long_names_keep_both_ends(void **state)
 {

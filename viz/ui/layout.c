@@ -19,7 +19,7 @@ enum {
     TITLE = 20,
     AXIS = 22,
     LANE = 20,
-    LANE_MIN = 8,
+    LANE_MIN = 11,
     GAP = 8,
     STACK_MIN = 90,
     HOST_MIN = 64,

@@ -199,11 +199,11 @@ static void draw_panes(const vs_frame *frame, const vs_view *view, const vs_pen 
                       frame->layout.share_w);
     }
     vs_marks_peak(&at, &r->stack, row->stack);
+    vs_marks_surface(&at);
     vs_marks_oom(&at, &r->stack, row->stack);
     if (row->host.h > 0) {
         vs_marks_oom(&at, &r->host, row->host);
     }
-    vs_marks_surface(&at);
 }
 
 /* Legend of one memory: at the moment asked for, else at the peak; beside it the end or the
