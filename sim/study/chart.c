@@ -300,13 +300,14 @@ static void print_axis(const chart *c)
     for (uint32_t i = 0; i <= (c->tl->end_ns > 0 ? TICKS : 0); i++) {
         const uint32_t at = (c->width - 1) * i / TICKS;
         char text[VS_TEXT_BYTES] = {0};
-        const uint32_t length =
-            (uint32_t)strlen(vs_format_duration(scaled(c->tl->end_ns, i, TICKS), text));
+        const vs_ns time_ns = scaled(c->tl->end_ns, i, TICKS);
+        const char *words = time_ns == 0 ? "0 s" : vs_format_duration(time_ns, text);
+        const uint32_t length = (uint32_t)strlen(words);
         uint32_t start = at > length / 2 ? at - length / 2 : 0;
         start = start + length > c->width ? c->width - length : start;
         is_tick[at] = true;
         if (i == 0 || start > end) {
-            memcpy(labels + start, text, length);
+            memcpy(labels + start, words, length);
             end = start + length;
         }
     }
