@@ -53,18 +53,13 @@ static vs_str whole_object(const char *text)
     return (vs_str){"", 0};
 }
 
-/* Where the list of the kind begins and ends in the text (hosts.json holds two lists). */
-static vs_str list_text(const vs_hw_kind *kind)
+/* Where the list of the kind begins in its text (hosts.json holds two lists); "" when there is none. */
+static const char *list_start(const vs_hw_kind *kind)
 {
     char start[32] = {0};
     (void)snprintf(start, sizeof start, "\"%s\": [", kind->list);
-    const vs_str all = builtin_text(kind->file);
-    const char *first = strstr(all.ptr, start);
-    if (first == NULL) {
-        return (vs_str){"", 0};
-    }
-    const char *end = strstr(first, "\n  ]");
-    return (vs_str){first, end == NULL ? strlen(first) : (size_t)(end - first)};
+    const char *first = strstr(builtin_text(kind->file).ptr, start);
+    return first == NULL ? "" : first + strlen(start) - 1;
 }
 
 static vs_str up_to_quote(const char *text)
@@ -100,11 +95,19 @@ static bool same_name(vs_str a, vs_str b)
     return true;
 }
 
-/* The entry that starts at or after *pos within list; advances *pos beyond its start. */
-static bool next_entry(vs_str list, const char **pos, vs_str *id, vs_str *name)
+/* The next entry of the list after *pos, which is the list's start or where this left it. The first entry
+ * stands behind a bracket and the others behind a comma: anything else is the next list. */
+static bool next_entry(const char *list, const char **pos, vs_str *id, vs_str *name)
 {
     const char *start = strstr(*pos, ENTRY_START);
-    if (start == NULL || start >= list.ptr + list.len) {
+    if (start == NULL) {
+        return false;
+    }
+    const char *before = start - 1;
+    while (before > *pos && (*before == ' ' || *before == '\n')) {
+        before--;
+    }
+    if (*before != (*pos == list ? '[' : ',')) {
         return false;
     }
     *pos = start + strlen(ENTRY_START);
@@ -134,8 +137,8 @@ static bool parse_builtin(const vs_hw_kind *kind, vs_arena *arena, vs_str object
 static bool find_builtin(const vs_hw_kind *kind, vs_arena *arena, vs_str wanted,
                          vs_hw_entry *out, bool *is_found, vs_err *err)
 {
-    const vs_str list = list_text(kind);
-    const char *pos = list.ptr;
+    const char *list = list_start(kind);
+    const char *pos = list;
     vs_str id = {0};
     vs_str name = {0};
     *is_found = false;
@@ -274,8 +277,8 @@ static bool fail_unknown(const vs_hw_kind *kind, vs_arena *arena, vs_str wanted,
 {
     const char *ids[2 * IDS_MAX] = {NULL};
     size_t count = 0;
-    const vs_str list = list_text(kind);
-    const char *pos = list.ptr;
+    const char *list = list_start(kind);
+    const char *pos = list;
     vs_str id = {0};
     vs_str name = {0};
     while (count < IDS_MAX && next_entry(list, &pos, &id, &name)) {

@@ -290,32 +290,43 @@ static void print_rows(const chart *c)
     }
 }
 
-/* Ticks at equal distances, and their times centred below them as far as the edges allow. */
+/* Writes time_ns centred below column `at` into labels, unless it would touch the label before it; end is the
+ * first free position. Returns the new one. */
+static uint32_t put_time(const chart *c, char *labels, uint32_t at, vs_ns time_ns, uint32_t end)
+{
+    char text[VS_TEXT_BYTES] = {0};
+    const char *words = time_ns == 0 ? "0 s" : vs_format_duration(time_ns, text);
+    const uint32_t length = (uint32_t)strlen(words);
+    uint32_t start = at > length / 2 ? at - length / 2 : 0;
+    start = start + length > c->width ? c->width - length : start;
+    if (at > 0 && start <= end) {
+        return end;
+    }
+    for (uint32_t i = 0; i < length; i++) {
+        labels[start + i] = words[i];
+    }
+    return start + length;
+}
+
+/* Ticks at equal distances, and their times below them. */
 static void print_axis(const chart *c)
 {
     char labels[COLUMNS_MAX + GUTTER + VS_TEXT_BYTES] = {0};
     bool is_tick[COLUMNS_MAX] = {false};
-    uint32_t end = 0; /* first free position of the labels */
+    const uint32_t tick_count = c->tl->end_ns > 0 ? TICKS : 0;
+    uint32_t end = 0;
     memset(labels, ' ', sizeof labels - 1);
-    for (uint32_t i = 0; i <= (c->tl->end_ns > 0 ? TICKS : 0); i++) {
+    for (uint32_t i = 0; i <= tick_count; i++) {
         const uint32_t at = (c->width - 1) * i / TICKS;
-        char text[VS_TEXT_BYTES] = {0};
-        const vs_ns time_ns = scaled(c->tl->end_ns, i, TICKS);
-        const char *words = time_ns == 0 ? "0 s" : vs_format_duration(time_ns, text);
-        const uint32_t length = (uint32_t)strlen(words);
-        uint32_t start = at > length / 2 ? at - length / 2 : 0;
-        start = start + length > c->width ? c->width - length : start;
         is_tick[at] = true;
-        if (i == 0 || start > end) {
-            memcpy(labels + start, words, length);
-            end = start + length;
-        }
+        end = put_time(c, labels, at, scaled(c->tl->end_ns, i, TICKS), end);
     }
     labels[end] = '\0';
+    const char *plain = c->is_utf8 ? "─" : "-";
+    const char *tick = c->is_utf8 ? "┴" : "+";
     vs_outfile_printf(c->out, "%11s %s", "0 B", c->is_utf8 ? "└" : "+");
     for (uint32_t i = 0; i < c->width; i++) {
-        const char *plain = c->is_utf8 ? "─" : "-";
-        vs_outfile_printf(c->out, "%s", is_tick[i] ? (c->is_utf8 ? "┴" : "+") : plain);
+        vs_outfile_printf(c->out, "%s", is_tick[i] ? tick : plain);
     }
     vs_outfile_printf(c->out, "\n%13s%s\n", "", labels);
 }

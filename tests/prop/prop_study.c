@@ -51,20 +51,24 @@ static uint32_t naive_peak(const vs_timeline *tl, uint8_t device)
     return best;
 }
 
+static void check_peak(const vs_timeline *tl, uint8_t device, uint64_t seed)
+{
+    const uint32_t used = vs_timeline_find_track(tl, device, VS_TRACK_USED, VS_CAT_CONTEXT);
+    const bool has_track = used != VS_NO_TRACK && tl->tracks[used].count > 0;
+    vs_moment peak = {0};
+    assert_int_equal(vs_study_peak(tl, device, &peak), has_track);
+    if (has_track && peak.event != naive_peak(tl, device)) {
+        fail_msg("seed %" PRIu64 ", device %u: event %" PRIu32 ", a full scan finds %" PRIu32,
+                 seed, device, peak.event, naive_peak(tl, device));
+    }
+}
+
 static void the_peak_is_that_of_a_full_scan(void **state)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         const vs_timeline tl = make(*state, seed);
         for (uint8_t d = 0; d < RANDOM_DEVICES; d++) {
-            const uint32_t used = vs_timeline_find_track(&tl, d, VS_TRACK_USED, VS_CAT_CONTEXT);
-            vs_moment peak = {0};
-            const bool has_track = used != VS_NO_TRACK && tl.tracks[used].count > 0;
-            assert_int_equal(vs_study_peak(&tl, d, &peak), has_track);
-            if (has_track && peak.event != naive_peak(&tl, d)) {
-                fail_msg("seed %" PRIu64 ", device %u: event %" PRIu32
-                         ", a full scan finds %" PRIu32,
-                         seed, d, peak.event, naive_peak(&tl, d));
-            }
+            check_peak(&tl, d, seed);
         }
     }
 }
@@ -112,28 +116,33 @@ static bool naive_next(const vs_timeline *tl, uint8_t device, uint32_t event,
     return is_found;
 }
 
+static bool same_live(const vs_live *a, const vs_live *b)
+{
+    return a->block == b->block && a->size_bytes == b->size_bytes && a->category == b->category;
+}
+
+static void check_largest(const vs_timeline *tl, uint8_t device, uint32_t event, uint64_t seed)
+{
+    vs_live ours[LARGEST];
+    vs_live twin = {0};
+    const uint32_t count = vs_study_largest(tl, device, event, ours, LARGEST);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!naive_next(tl, device, event, i > 0 ? &ours[i - 1] : NULL, &twin) ||
+            !same_live(&twin, &ours[i])) {
+            fail_msg("seed %" PRIu64 ", event %" PRIu32 ", rank %" PRIu32, seed, event, i);
+        }
+    }
+    if (count < LARGEST) { /* and no other is left */
+        assert_false(naive_next(tl, device, event, count > 0 ? &ours[count - 1] : NULL, &twin));
+    }
+}
+
 static void the_largest_blocks_are_those_of_a_full_scan(void **state)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         const vs_timeline tl = make(*state, seed);
         for (uint32_t e = 0; e < tl.event_count; e += 23) {
-            const uint8_t device = (uint8_t)(e % RANDOM_DEVICES);
-            vs_live ours[LARGEST];
-            const uint32_t count = vs_study_largest(&tl, device, e, ours, LARGEST);
-            for (uint32_t i = 0; i < LARGEST; i++) {
-                vs_live twin = {0};
-                const bool has_more =
-                    naive_next(&tl, device, e, i > 0 ? &ours[i - 1] : NULL, &twin);
-                if (has_more != (i < count) ||
-                    (has_more &&
-                     (twin.block != ours[i].block || twin.size_bytes != ours[i].size_bytes ||
-                      twin.category != ours[i].category))) {
-                    fail_msg("seed %" PRIu64 ", event %" PRIu32 ", rank %" PRIu32, seed, e, i);
-                }
-                if (!has_more) {
-                    break;
-                }
-            }
+            check_largest(&tl, (uint8_t)(e % RANDOM_DEVICES), e, seed);
         }
     }
 }

@@ -11,6 +11,8 @@
 #include "tests/scratch.h"
 #include "tests/tape_random.h"
 
+#define THREADS_MAX ((size_t)RANDOM_LANES * 64) /* ROWS_MAX of perfetto.c */
+
 static vs_timeline sealed(vs_tape *tape)
 {
     vs_timeline tl = {0};
@@ -279,7 +281,7 @@ static void every_span_is_a_slice_and_none_overlap_on_a_thread(void **state)
     for (uint64_t seed = 1; seed <= 6; seed++) {
         random_tape r = {0};
         vs_json doc = {0};
-        vs_ns free_ns[RANDOM_LANES * 64 + 1] = {0};
+        vs_ns free_ns[THREADS_MAX + 1] = {0};
         uint64_t count = 0;
         vs_arena_reset(&s->arena);
         assert_true(random_tape_make(&r, &s->arena, seed, 60));
@@ -291,7 +293,7 @@ static void every_span_is_a_slice_and_none_overlap_on_a_thread(void **state)
                 continue;
             }
             const uint64_t tid = number_of(&i, "tid");
-            assert_true(tid <= RANDOM_LANES * 64);
+            assert_true(tid <= THREADS_MAX);
             assert_true(ns_of(&i, "ts") >= free_ns[tid]);
             free_ns[tid] = ns_of(&i, "ts") + ns_of(&i, "dur");
             count++;
