@@ -25,7 +25,7 @@ static desk *desk_of(scratch *s)
     desk *d = VS_NEW(&s->arena, desk);
     assert_non_null(d);
     assert_true(small_tape(&s->arena, &d->tl, &err));
-    vs_source_init(&d->source, &d->tl);
+    assert_true(vs_source_init(&d->source, &s->arena, &d->tl));
     d->input.frame = &d->frame;
     d->input.user_scale_pct = 100;
     d->input.view = (vs_view){.sources = &d->source,

@@ -37,7 +37,7 @@ static void random_source(vs_arena *arena, uint64_t seed, uint32_t steps, vs_tim
     vs_arena_reset(arena);
     assert_true(random_tape_make(&r, arena, seed, steps));
     assert_true(vs_tape_seal(r.tape, tl, &err));
-    vs_source_init(source, tl);
+    assert_true(vs_source_init(source, arena, tl));
 }
 
 /* A random part of the run in a random width. */
@@ -162,7 +162,7 @@ static void a_spike_of_one_nanosecond_inside_reserved_memory_is_shown(void **sta
     vs_source source = {0};
     vs_err err = {0};
     assert_true(small_tape(arena, &tl, &err));
-    vs_source_init(&source, &tl);
+    assert_true(vs_source_init(&source, arena, &tl));
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 90);
     vs_stack stack = {0};
@@ -194,7 +194,7 @@ static void empty_runs_and_exhausted_arenas_are_survived(void **state)
     vs_source source = {0};
     vs_err err = {0};
     assert_true(empty_tape(arena, &tl, &err));
-    vs_source_init(&source, &tl);
+    assert_true(vs_source_init(&source, arena, &tl));
     assert_string_equal(vs_source_verdict(&source), "empty");
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 100);
@@ -247,7 +247,7 @@ static void a_half_busy_lane_is_half_as_tall_and_idle_lanes_are_left_out(void **
     vs_source source = {0};
     vs_err err = {0};
     assert_true(small_tape(arena, &tl, &err));
-    vs_source_init(&source, &tl);
+    assert_true(vs_source_init(&source, arena, &tl));
     vs_camera camera;
     vs_camera_fit(&camera, tl.end_ns, 100);
     vs_camera_range(&camera, 0, 10 * MS); /* 10 spans of 5 us to a column of 100 us */

@@ -34,7 +34,7 @@ static picture *picture_of(scratch *s, bool (*make)(vs_arena *, vs_timeline *, v
     if (!make(&s->arena, &p->tl, &err)) {
         scratch_fail(&err);
     }
-    vs_source_init(&p->source, &p->tl);
+    assert_true(vs_source_init(&p->source, &s->arena, &p->tl));
     p->view = (vs_view){.sources = &p->source,
                         .source_count = 1,
                         .scale_pct = 100,
@@ -175,7 +175,7 @@ static void rows_share_their_scales_and_their_left_and_right_edge(void **state)
     vs_err err = {0};
     assert_true(empty_tape(&s->arena, &other_tl, &err));
     vs_source sources[2] = {p->source};
-    vs_source_init(&sources[1], &other_tl);
+    assert_true(vs_source_init(&sources[1], &s->arena, &other_tl));
     p->view.sources = sources;
     p->view.source_count = 2;
     draw(s, p, false);

@@ -62,26 +62,24 @@ static bool open_tape(vs_runs *runs, const char *path, vs_err *err)
     if (!is_open) {
         return false;
     }
-    vs_source_init(&runs->sources[runs->count], timeline);
     runs->count++;
-    return true;
+    return vs_source_init(&runs->sources[runs->count - 1], &runs->arena, timeline) ||
+           vs_fail_memory(err, &runs->arena, path);
 }
 
 bool vs_runs_open(vs_runs *runs, const vs_view_options *options, vs_err *err)
 {
     *runs = (vs_runs){0};
-    bool is_ok = true;
+    bool is_ok = vs_arena_open(&runs->arena, RUN_ARENA_BYTES, err);
     for (uint32_t i = 0; is_ok && i < options->tape_count; i++) {
         is_ok = open_tape(runs, options->tapes[i], err);
     }
     if (is_ok && options->scenario != NULL) {
         vs_timeline *timeline = &runs->timelines[runs->count];
-        is_ok = vs_arena_open(&runs->arena, RUN_ARENA_BYTES, err) &&
-                vs_scenario_simulate(options->scenario, &runs->arena, timeline, err);
-        if (is_ok) {
-            vs_source_init(&runs->sources[runs->count], timeline);
-            runs->count++;
-        }
+        is_ok = vs_scenario_simulate(options->scenario, &runs->arena, timeline, err) &&
+                (vs_source_init(&runs->sources[runs->count], &runs->arena, timeline) ||
+                 vs_fail_memory(err, &runs->arena, options->scenario));
+        runs->count += is_ok;
     }
     if (!is_ok) {
         vs_runs_close(runs);

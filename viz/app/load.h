@@ -10,7 +10,7 @@ typedef struct {
     vs_timeline timelines[VS_ROWS_MAX];
     vs_source sources[VS_ROWS_MAX];
     uint32_t count;
-    vs_arena arena; /* of the simulated run, when there is one */
+    vs_arena arena; /* of the sources, and of the simulated run when there is one */
     void *stdin_image;
 } vs_runs;
 

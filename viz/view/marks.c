@@ -223,11 +223,10 @@ void vs_marks_phases(const vs_mark_place *at)
     const vs_rect title = at->row->stack_title;
     const vs_text_style style = vs_pen_style(at->pen, 11, at->pen->style->dim);
     int32_t right = at->row->stack.x + at->row->stack.w;
-    const vs_ns last = at->camera->t0 + at->camera->span;
-    for (uint32_t i = vs_event_before(tl, last);
-         i != VS_NO_EVENT && tl->event_time[i] >= at->camera->t0; i--) {
+    for (uint32_t k = at->source->phase_count; k-- > 0;) {
+        const uint32_t i = at->source->phases[k];
         int32_t x = 0;
-        if (tl->event_kind[i] != VS_EV_PHASE || !column_of(at, tl->event_time[i], &x)) {
+        if (!column_of(at, tl->event_time[i], &x)) {
             continue;
         }
         const int32_t room = right - x - px(at, 10);

@@ -178,11 +178,28 @@ static void init_memory(vs_memory *memory, const vs_timeline *tl, vs_device_kind
     }
 }
 
-void vs_source_init(vs_source *source, const vs_timeline *tl)
+static bool list_phases(vs_source *source, vs_arena *arena, uint32_t count)
+{
+    const vs_timeline *tl = source->tl;
+    uint32_t *phases = VS_ARRAY(arena, uint32_t, count);
+    if (phases == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; source->phase_count < count; i++) {
+        if (tl->event_kind[i] == VS_EV_PHASE) {
+            phases[source->phase_count++] = i;
+        }
+    }
+    source->phases = phases;
+    return true;
+}
+
+bool vs_source_init(vs_source *source, vs_arena *arena, const vs_timeline *tl)
 {
     *source = (vs_source){.tl = tl, .oom_event = VS_NO_EVENT, .surface_event = VS_NO_EVENT};
     init_memory(&source->gpu, tl, VS_DEVICE_GPU);
     init_memory(&source->host, tl, VS_DEVICE_HOST);
+    uint32_t phase_count = 0;
     for (uint32_t i = 0; i < tl->event_count; i++) {
         if (tl->event_kind[i] == VS_EV_OOM && source->oom_event == VS_NO_EVENT) {
             source->oom_event = i;
@@ -191,10 +208,12 @@ void vs_source_init(vs_source *source, const vs_timeline *tl)
         if (tl->event_kind[i] == VS_EV_SURFACE && source->surface_event == VS_NO_EVENT) {
             source->surface_event = i;
         }
+        phase_count += tl->event_kind[i] == VS_EV_PHASE;
     }
     for (uint32_t i = 0; i < tl->lane_count; i++) {
         source->busy_lanes += tl->lanes[i].count > 0;
     }
+    return list_phases(source, arena, phase_count);
 }
 
 const char *vs_source_meta(const vs_source *source, const char *key)

@@ -33,10 +33,13 @@ typedef struct {
     uint32_t oom_event;  /* the first VS_EV_OOM, or VS_NO_EVENT */
     uint32_t oom_device; /* of that event */
     uint32_t surface_event;
-    uint32_t busy_lanes; /* lanes with at least one span */
+    uint32_t busy_lanes;    /* lanes with at least one span */
+    const uint32_t *phases; /* events of kind VS_EV_PHASE, in order */
+    uint32_t phase_count;
 } vs_source;
 
-void vs_source_init(vs_source *source, const vs_timeline *tl);
+/* False when the arena (which keeps the list of phases) is exhausted. O(events). */
+VS_MUST_CHECK bool vs_source_init(vs_source *source, vs_arena *arena, const vs_timeline *tl);
 
 void vs_memory_at_event(const vs_memory *memory, const vs_timeline *tl, uint32_t event,
                         vs_composition *out);

@@ -1,5 +1,52 @@
 #include "viz/view/stack.h"
 
+/* Places in the samples of each category. Columns ask for later and later events, so a place only moves
+ * forward: doubling steps, then a binary search inside the last one, near what is in the cache. */
+typedef struct {
+    const vs_timeline *tl;
+    const vs_memory *memory;
+    uint64_t after[VS_CAT_COUNT]; /* samples of the track up to the event asked for last */
+} walk;
+
+/* How many of the track's samples belong to `event` or an earlier one; at least `from` do. */
+static uint64_t samples_until(const vs_timeline *tl, const vs_track_info *info, uint64_t from,
+                              uint32_t event)
+{
+    const uint32_t *events = tl->sample_event + info->first;
+    uint64_t step = 1;
+    uint64_t low = from;
+    while (low + step <= info->count && events[low + step - 1] <= event) {
+        low += step;
+        step *= 2;
+    }
+    uint64_t high = low + step <= info->count ? low + step - 1 : info->count;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (events[middle] <= event) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The composition just after event into out, VS_CAT_COUNT values; their sum. */
+static vs_bytes walk_to(walk *w, uint32_t event, vs_bytes *out)
+{
+    vs_bytes sum = 0;
+    for (uint32_t i = 0; i < VS_CAT_COUNT && event != VS_NO_EVENT; i++) {
+        if (w->memory->tracks[i] == VS_NO_TRACK) {
+            continue;
+        }
+        const vs_track_info *info = &w->tl->tracks[w->memory->tracks[i]];
+        w->after[i] = samples_until(w->tl, info, w->after[i], event);
+        out[i] = w->after[i] > 0 ? w->tl->sample_value[info->first + w->after[i] - 1] : 0;
+        sum += out[i];
+    }
+    return sum;
+}
+
 bool vs_stack_prepare(vs_stack *stack, vs_arena *arena, const vs_source *source,
                       const vs_memory *memory, const vs_camera *camera)
 {
@@ -20,18 +67,13 @@ bool vs_stack_prepare(vs_stack *stack, vs_arena *arena, const vs_source *source,
      * instead. */
     const int32_t last = tl->end_ns == 0 ? camera->width : vs_camera_column(camera, tl->end_ns);
     stack->shown = last < camera->width ? last + 1 : camera->width;
-    vs_composition now = {.event = VS_NO_EVENT};
+    walk w = {.tl = tl, .memory = memory};
     for (int32_t x = 0; x < stack->shown; x++) {
         const vs_ns t0 = vs_camera_time(camera, x);
         const vs_ns t1 = vs_camera_time(camera, x + 1);
         const uint32_t event = vs_memory_column_event(memory, tl, t0, t1, &asked[x]);
-        if (event != now.event) {
-            vs_memory_at_event(memory, tl, event, &now);
-        }
-        stack->columns[x] = (vs_stack_column){event, now.used_bytes, asked[x].min};
-        for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
-            stack->bytes[(size_t)x * VS_CAT_COUNT + i] = now.bytes[i];
-        }
+        const vs_bytes used = walk_to(&w, event, &stack->bytes[(size_t)x * VS_CAT_COUNT]);
+        stack->columns[x] = (vs_stack_column){event, used, asked[x].min};
     }
     return true;
 }
