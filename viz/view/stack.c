@@ -178,8 +178,10 @@ void vs_stack_draw_ground(const vs_stack *stack, const vs_pen *pen, vs_rect plot
         const vs_tick *tick = &stack->axis.ticks[i];
         const int32_t y = vs_stack_y(stack, plot, tick->value);
         vs_draw_rect(pen->list, vs_rect_of(plot.x, y, plot.w, 1), pen->style->grid);
-        vs_pen_label(pen, vs_rect_of(0, y - half, plot.x - half, 2 * half), &style,
-                     vs_str_of(tick->label));
+        if (y - half >= plot.y) { /* higher up stands the pane's title */
+            vs_pen_label(pen, vs_rect_of(0, y - half, plot.x - half, 2 * half), &style,
+                         vs_str_of(tick->label));
+        }
     }
 }
 
