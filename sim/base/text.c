@@ -184,6 +184,26 @@ const char *vs_format_size(vs_bytes size, char buf[VS_TEXT_BYTES])
     }
 }
 
+const char *vs_format_rate(uint64_t bytes_per_s, char buf[VS_TEXT_BYTES])
+{
+    static const char *const names[] = {"kB/s", "MB/s", "GB/s", "TB/s"};
+    if (bytes_per_s < 1000) {
+        (void)snprintf(buf, VS_TEXT_BYTES, "%" PRIu64 " B/s", bytes_per_s);
+        return buf;
+    }
+    uint64_t unit = 1000;
+    for (size_t i = 0;; i++, unit *= 1000) {
+        /* the remainder is below 10^12, so this does not overflow */
+        const uint64_t rest = (bytes_per_s % unit * 100 + unit / 2) / unit;
+        const uint64_t whole = bytes_per_s / unit + rest / 100;
+        if (whole < 1000 || i == 3) {
+            (void)snprintf(buf, VS_TEXT_BYTES, "%" PRIu64 ".%02" PRIu64 " %s", whole,
+                           rest % 100, names[i]);
+            return buf;
+        }
+    }
+}
+
 /* specs/torch-caching-allocator.md [8.2]: thresholds are inclusive, so exactly 1 GiB prints
  * as 1024.00 MiB. Doubles as there: conversion and division by a power of two round to
  * even once (above 2^53), and "%.2f" rounds the exact value of the double. */

@@ -25,13 +25,13 @@ static bool list_models(cli *c, vs_outfile *out, vs_err *err)
 
 static const char *rate_text(uint64_t bps, char buf[VS_TEXT_BYTES])
 {
-    return bps == 0 ? "-" : vs_format_size(bps, buf);
+    return bps == 0 ? "-" : vs_format_rate(bps, buf);
 }
 
 static void list_gpus(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 {
     vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s %6s\n", "GPU", "NAME", "TOTAL",
-                      "CONTEXT", "BANDWIDTH/s", "PCIE");
+                      "CONTEXT", "BANDWIDTH", "PCIE");
     for (uint32_t i = 0; i < catalogue->gpu_count; i++) {
         const vs_gpu *g = &catalogue->gpus[i];
         char total[VS_TEXT_BYTES];
@@ -66,13 +66,13 @@ static void list_hosts(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 
 static void list_disks(vs_outfile *out, const vs_hardware_catalogue *catalogue)
 {
-    vs_outfile_printf(out, "%-16s %12s %14s  %s\n", "DISK", "READ/s", "ONE THREAD/s", "");
+    vs_outfile_printf(out, "%-16s %12s %14s  %s\n", "DISK", "READ", "ONE THREAD", "");
     for (uint32_t i = 0; i < catalogue->disk_count; i++) {
         const vs_disk *d = &catalogue->disks[i];
         char whole[VS_TEXT_BYTES];
         char mapped[VS_TEXT_BYTES];
         vs_outfile_printf(
-            out, "%-16s %12s %14s  %s\n", d->name, vs_format_size(d->read_bps, whole),
+            out, "%-16s %12s %14s  %s\n", d->name, vs_format_rate(d->read_bps, whole),
             rate_text(d->mmap_read_bps, mapped), d->title == NULL ? "" : d->title);
     }
 }

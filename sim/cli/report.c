@@ -188,12 +188,13 @@ static void assumed(vs_outfile *out, const cli_run *run)
         const size_t len = strlen(key);
         const bool is_bytes = len > 6 && strcmp(key + len - 6, "_bytes") == 0;
         const bool is_rate = len > 12 && strcmp(key + len - 12, "_bytes_per_s") == 0;
-        const char *text = is_bytes || is_rate ? vs_format_size(m->assumed[i].value, value)
-                                               : vs_format_grouped(m->assumed[i].value, value);
-        const size_t width = len + strlen(text) + (is_rate ? 2 : 0) + 3;
+        const char *text = is_rate    ? vs_format_rate(m->assumed[i].value, value)
+                           : is_bytes ? vs_format_size(m->assumed[i].value, value)
+                                      : vs_format_grouped(m->assumed[i].value, value);
+        const size_t width = len + strlen(text) + 3;
         const bool is_new_line = column + width > 100;
-        vs_outfile_printf(out, "%s%s %s%s%s", is_new_line ? "\n    " : " ", key, text,
-                          is_rate ? "/s" : "", i + 1 < m->assumed_count ? "," : "\n");
+        vs_outfile_printf(out, "%s%s %s%s", is_new_line ? "\n    " : " ", key, text,
+                          i + 1 < m->assumed_count ? "," : "\n");
         column = (is_new_line ? 4 : column) + width;
     }
 }

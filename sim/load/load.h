@@ -153,6 +153,7 @@ struct loader {
     bool is_async;
     bool has_warmup;
     uint32_t worker_count;
+    uint64_t producer_bps; /* all copying threads together, source bytes per second */
     uint64_t quantise_bps;
     uint64_t copy_bw_bps; /* device bytes per second for memory-bound kernels */
 
@@ -214,8 +215,6 @@ VS_MUST_CHECK bool load_start(loader *ld, vs_err *err);
 VS_MUST_CHECK bool load_resolve_rules(loader *ld, vs_err *err);
 void load_resolve_rates(loader *ld); /* after the jobs are built: whether they cast matters */
 vs_bytes load_warmup_bytes(const loader *ld, vs_bytes free_bytes, vs_bytes total_bytes);
-/* Rate at which all producers together deliver, source bytes per second: the slowest of disk, threads and link. */
-uint64_t load_producer_bps(const loader *ld);
 vs_category load_weight_category(vs_dtype dtype);
 
 /* copy.c: the copying thread's state machine */

@@ -63,7 +63,9 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-uint64_t load_producer_bps(const loader *ld)
+/* What all copying threads together deliver at the start, source bytes per second: the slowest of disk, threads
+ * and link. */
+static uint64_t producer_rate(const loader *ld)
 {
     const vs_host *host = &ld->machine->host;
     const vs_disk *disk = &ld->machine->disk;
@@ -89,9 +91,10 @@ void load_resolve_rates(loader *ld)
     const vs_gpu *gpu = &ld->machine->gpus[0];
     const uint64_t bandwidth =
         gpu->mem_bandwidth_bps > 0 ? gpu->mem_bandwidth_bps : DEFAULT_BANDWIDTH_BPS;
+    ld->producer_bps = producer_rate(ld);
     ld->copy_bw_bps = bandwidth / 10 * KERNEL_EFFICIENCY_TENTHS;
-    ld->quantise_bps = gpu->quantise_bps > 0 ? gpu->quantise_bps
-                                             : load_producer_bps(ld) / QUANTISE_RATIO_DIVISOR;
+    ld->quantise_bps =
+        gpu->quantise_bps > 0 ? gpu->quantise_bps : ld->producer_bps / QUANTISE_RATIO_DIVISOR;
     if (ld->quantise_bps == 0) {
         ld->quantise_bps = 1;
     }

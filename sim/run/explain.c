@@ -86,12 +86,12 @@ static const char *reason_prefetch(const loader *ld)
         ld->arena,
         "Prefetch ran ahead of the quantiser: %" PRIu32
         " tensors (%s of %s) were waiting on the card, copied at "
-        "%s/s and quantised at %s/s, when only %" PRIu32 " of %" PRIu32
+        "%s and quantised at %s, when only %" PRIu32 " of %" PRIu32
         " parameters were done; loading one after the "
         "other (--no-async) never holds more than one.",
         f->staging_count, vs_format_size(f->staging_bytes, waiting),
-        vs_dtype_torch_name(ld->load_dtype), vs_format_size(load_producer_bps(ld), rate),
-        vs_format_size(ld->quantise_bps, quantised), f->mappings_done, ld->mapping_count);
+        vs_dtype_torch_name(ld->load_dtype), vs_format_rate(ld->producer_bps, rate),
+        vs_format_rate(ld->quantise_bps, quantised), f->mappings_done, ld->mapping_count);
 }
 
 static const char *reason_other(const loader *ld)

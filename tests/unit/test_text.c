@@ -228,9 +228,21 @@ static void a_far_name_suggests_nothing(void **state)
     assert_string_equal(vs_nearest(vs_str_of(longest + 1), names, 2), longest + 1);
 }
 
+static void rates_are_decimal(void **state)
+{
+    (void)state;
+    char buf[VS_TEXT_BYTES];
+    assert_string_equal(vs_format_rate(999, buf), "999 B/s");
+    assert_string_equal(vs_format_rate(1000, buf), "1.00 kB/s");
+    assert_string_equal(vs_format_rate(7000000000, buf), "7.00 GB/s");
+    assert_string_equal(vs_format_rate(999996, buf), "1.00 MB/s");
+    assert_string_equal(vs_format_rate(UINT64_MAX, buf), "18446744.07 TB/s");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_are_decimal),
         cmocka_unit_test(sizes_have_binary_and_decimal_units),
         cmocka_unit_test(decimals_are_exact_and_floored_to_a_byte),
         cmocka_unit_test(the_largest_size_is_2_to_the_60),

@@ -330,6 +330,8 @@ VS_MUST_CHECK bool vs_parse_u64(vs_str text, uint64_t *out, vs_err *err);
 #define VS_TEXT_BYTES 32
 /* "12.55 GiB", "520.00 KiB", "17 B": two decimals from KiB up. Integer arithmetic, rounded half up. */
 const char *vs_format_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
+/* Rates are decimal, as vendors and benchmarks give them: "7.00 GB/s", "667.57 MB/s", "17 B/s". */
+const char *vs_format_rate(uint64_t bytes_per_s, char buf[VS_TEXT_BYTES]);
 /* As PyTorch prints sizes in its OOM message: "20.00 MiB", "12.55 GiB", "512 bytes"
  * (specs: torch caching allocator, section 8.2). */
 const char *vs_format_torch_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
