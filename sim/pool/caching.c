@@ -350,48 +350,48 @@ void vsp_complete_pending(vs_pool *pool, uint32_t slot)
     complete_free(pool, slot);
 }
 
-void vs_pool_free(vs_pool *pool, vs_ns now, vs_block handle)
+void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
 {
-    const uint32_t slot = vsp_live_slot(pool, handle);
-    pool_block *block = &pool->blocks[slot];
-    vs_assert(block->state == SLOT_ALLOCATED);
+    const uint32_t slot = vsp_live_slot(pool, block);
+    pool_block *freed = &pool->blocks[slot];
+    vs_assert(freed->state == SLOT_ALLOCATED);
     pool->now = now;
-    pool_counts *counts = vsp_counts_of(pool, block->home);
+    pool_counts *counts = vsp_counts_of(pool, freed->home);
     pool_counts *all = &pool->counts[VS_STAT_ALL];
     vsp_count_down(&counts->allocation, &all->allocation, 1);
-    vsp_count_down(&counts->allocated_bytes, &all->allocated_bytes, block->size_bytes);
-    vsp_gauge_down(&pool->tensor_bytes, block->used.counted_bytes);
+    vsp_count_down(&counts->allocated_bytes, &all->allocated_bytes, freed->size_bytes);
+    vsp_gauge_down(&pool->tensor_bytes, freed->used.counted_bytes);
     /* The second test: a changed M (vs_pool_set_conf) must not make the counter wrap. */
-    if (block->size_bytes >= pool->conf.max_split_bytes &&
+    if (freed->size_bytes >= pool->conf.max_split_bytes &&
         pool->oversize_allocations.current > 0) {
         vsp_gauge_down(&pool->oversize_allocations, 1);
     }
-    if (block->used.notes == 0) {
+    if (freed->used.notes == 0) {
         complete_free(pool, slot);
         return;
     }
-    block->state = SLOT_PENDING;
-    count_pending(counts, block->size_bytes);
-    count_pending(all, block->size_bytes);
+    freed->state = SLOT_PENDING;
+    count_pending(counts, freed->size_bytes);
+    count_pending(all, freed->size_bytes);
     vsp_record_events(pool, slot);
 }
 
-void vs_pool_recategorise(vs_pool *pool, vs_ns now, vs_block handle, vs_category category)
+void vs_pool_recategorise(vs_pool *pool, vs_ns now, vs_block block, vs_category category)
 {
-    pool_block *block = &pool->blocks[vsp_live_slot(pool, handle)];
+    pool_block *named = &pool->blocks[vsp_live_slot(pool, block)];
     pool->now = now;
-    block->category = (uint8_t)category;
+    named->category = (uint8_t)category;
     if (pool->tape != NULL) {
-        vsp_tape_block(pool, VS_EV_RECAT, block, VS_NO_NAME);
+        vsp_tape_block(pool, VS_EV_RECAT, named, VS_NO_NAME);
     }
 }
 
-uint64_t vs_pool_block_addr(const vs_pool *pool, vs_block handle)
+uint64_t vs_pool_block_addr(const vs_pool *pool, vs_block block)
 {
-    return pool->blocks[vsp_live_slot(pool, handle)].addr;
+    return pool->blocks[vsp_live_slot(pool, block)].addr;
 }
 
-vs_bytes vs_pool_block_size(const vs_pool *pool, vs_block handle)
+vs_bytes vs_pool_block_size(const vs_pool *pool, vs_block block)
 {
-    return pool->blocks[vsp_live_slot(pool, handle)].size_bytes;
+    return pool->blocks[vsp_live_slot(pool, block)].size_bytes;
 }

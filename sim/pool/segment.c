@@ -199,35 +199,48 @@ static bool release_oversize(vs_pool *pool, uint32_t home, uint64_t rounded_byte
 
 /* ---- everything [6.4] ----------------------------------------------------------------------------- */
 
-/* Unmapping changes the set, so expandable blocks are chained up first, in set order. */
-static void release_pool(vs_pool *pool, bool is_small)
+/* Blocks noted for unmapping, chained through the blocks. */
+typedef struct {
+    uint32_t first;
+    uint32_t last;
+} block_chain;
+
+static void chain_append(vs_pool *pool, block_chain *chain, uint32_t slot)
 {
-    uint32_t chain_first = 0;
-    uint32_t chain_last = 0;
-    for (uint32_t i = 0; i < pool->home_order_count[is_small]; i++) {
-        const freeset *set = &pool->homes[pool->home_order[is_small][i]]->free;
-        uint32_t next = 0;
-        for (uint32_t slot = vsp_freeset_first(set, pool->blocks); slot != 0; slot = next) {
-            next = vsp_freeset_next(set, pool->blocks, slot);
-            if (pool->blocks[slot].range == 0) {
-                if (!vsp_is_split(pool, slot)) {
-                    release_segment(pool, slot);
-                }
-                continue;
-            }
-            pool->blocks[slot].idle.chain = 0;
-            if (chain_last != 0) {
-                pool->blocks[chain_last].idle.chain = slot;
-            } else {
-                chain_first = slot;
-            }
-            chain_last = slot;
+    pool->blocks[slot].idle.chain = 0;
+    if (chain->last != 0) {
+        pool->blocks[chain->last].idle.chain = slot;
+    } else {
+        chain->first = slot;
+    }
+    chain->last = slot;
+}
+
+static void release_home(vs_pool *pool, const pool_home *home, block_chain *chain)
+{
+    uint32_t next = 0;
+    for (uint32_t slot = vsp_freeset_first(&home->free, pool->blocks); slot != 0; slot = next) {
+        next = vsp_freeset_next(&home->free, pool->blocks, slot);
+        if (pool->blocks[slot].range != 0) {
+            chain_append(pool, chain, slot);
+        } else if (!vsp_is_split(pool, slot)) {
+            release_segment(pool, slot);
         }
     }
-    while (chain_first != 0) {
-        const uint32_t next = pool->blocks[chain_first].idle.chain;
-        vsp_unmap(pool, chain_first);
-        chain_first = next;
+}
+
+/* Unmapping changes the set, so expandable blocks are noted first, in set order. */
+static void release_pool(vs_pool *pool, bool is_small)
+{
+    block_chain chain = {0, 0};
+    for (uint32_t i = 0; i < pool->home_order_count[is_small]; i++) {
+        release_home(pool, pool->homes[pool->home_order[is_small][i]], &chain);
+    }
+    uint32_t slot = chain.first;
+    while (slot != 0) {
+        const uint32_t next = pool->blocks[slot].idle.chain;
+        vsp_unmap(pool, slot);
+        slot = next;
     }
 }
 

@@ -11,7 +11,7 @@
 #include "vramscope/pool.h"
 
 /* Figures of a real message (2.2 to 2.8 wording). */
-static const vs_oom_info REAL = {
+static const vs_oom_info real_info = {
     .requested_bytes = 20 * VS_MIB,
     .rounded_bytes = 20 * VS_MIB,
     .attempted_bytes = 20 * VS_MIB,
@@ -39,7 +39,7 @@ static void message_of_2_6_reads_as_a_real_one(void **state)
 {
     (void)state;
     check_text(
-        &REAL, 206, 0, PROCESS_BYTES,
+        &real_info, 206, 0, PROCESS_BYTES,
         "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of "
         "23.64 GiB of which 1.19 MiB is free. Including non-PyTorch memory, this process "
         "has 23.63 GiB memory in use. Of the allocated memory 22.90 GiB is allocated by "
@@ -54,7 +54,7 @@ static void message_of_2_10_names_the_other_variable(void **state)
 {
     (void)state;
     check_text(
-        &REAL, 210, 3, 0,
+        &real_info, 210, 3, 0,
         "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 3 has a total capacity of "
         "23.64 GiB of which 1.19 MiB is free. Of the allocated memory 22.90 GiB is "
         "allocated by PyTorch, and 331.08 MiB is reserved by PyTorch but unallocated. If "
@@ -68,7 +68,7 @@ static void message_of_2_10_names_the_other_variable(void **state)
 static void message_of_2_0_has_its_own_form(void **state)
 {
     (void)state;
-    vs_oom_info info = REAL;
+    vs_oom_info info = real_info;
     check_text(&info, 200, 1, PROCESS_BYTES,
                "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 1; 23.64 GiB total "
                "capacity; 22.90 GiB already allocated; 1.19 MiB free; 23.22 GiB reserved in "
@@ -100,29 +100,29 @@ static bool message_has(const vs_oom_info *info, vs_torch_version torch, const c
 static void a_limit_in_force_is_named_from_2_5_on(void **state)
 {
     (void)state;
-    vs_oom_info info = REAL;
+    vs_oom_info info = real_info;
     info.limit_bytes = 12 * VS_GIB;
     static const char *const part =
         "memory in use. 12.00 GiB allowed; Of the allocated memory 22.90 GiB";
     assert_true(message_has(&info, 214, part));
     assert_true(message_has(&info, 205, part));
     assert_false(message_has(&info, 204, "allowed"));
-    assert_false(message_has(&REAL, 214, "allowed"));
+    assert_false(message_has(&real_info, 214, "allowed"));
 }
 
 static void message_of_2_1_keeps_its_spelling(void **state)
 {
     (void)state;
-    assert_true(message_has(&REAL, 201, "a total capacty of 23.64 GiB"));
-    assert_true(message_has(&REAL, 201, "try setting max_split_size_mb"));
-    assert_true(message_has(&REAL, 202, "a total capacity of 23.64 GiB"));
+    assert_true(message_has(&real_info, 201, "a total capacty of 23.64 GiB"));
+    assert_true(message_has(&real_info, 201, "try setting max_split_size_mb"));
+    assert_true(message_has(&real_info, 202, "a total capacity of 23.64 GiB"));
 }
 
 static void the_newest_message_is_the_default(void **state)
 {
     (void)state;
-    assert_true(message_has(&REAL, 0, "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"));
-    assert_true(message_has(&REAL, 0, "#optimizing-memory-usage-with"));
+    assert_true(message_has(&real_info, 0, "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"));
+    assert_true(message_has(&real_info, 0, "#optimizing-memory-usage-with"));
 }
 
 static void without_arena_there_is_no_message(void **state)
@@ -132,7 +132,7 @@ static void without_arena_there_is_no_message(void **state)
     vs_err err = {0};
     assert_true(vs_arena_open(&arena, VS_MIB, &err));
     arena.fail_at = 1;
-    assert_null(vs_oom_message(&arena, &REAL, 214, 0, 0));
+    assert_null(vs_oom_message(&arena, &real_info, 214, 0, 0));
     vs_arena_close(&arena);
 }
 

@@ -268,7 +268,7 @@ static void expect_segment(layout_walk *walk, const vs_block_view *view)
 
 static void visit_block(void *ctx, const vs_block_view *view)
 {
-    static const char *const STATES[] = {"allocated", "pending", "free", "unmapped"};
+    static const char *const states[] = {"allocated", "pending", "free", "unmapped"};
     layout_walk *walk = ctx;
     if (view->segment_addr != walk->segment_addr) {
         assert_null(walk->block.node); /* the segment before is finished */
@@ -278,7 +278,7 @@ static void visit_block(void *ctx, const vs_block_view *view)
     same(walk->run, "layout: size", view->size_bytes, get_u64(&walk->block, "size"));
     char text[16];
     get_text(&walk->block, "state", text, sizeof text);
-    assert_string_equal(text, STATES[view->state]);
+    assert_string_equal(text, states[view->state]);
     if (view->state == VS_BLOCK_ALLOCATED || view->state == VS_BLOCK_PENDING) {
         get_text(&walk->block, "id", text, sizeof text);
         same(walk->run, "layout: handle", view->block.id,

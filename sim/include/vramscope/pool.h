@@ -171,6 +171,8 @@ typedef struct {
     uint64_t num_device_free;
 } vs_pool_stats;
 
+/* The figures as of this call, worked out from what the fast path counts (about 150 numbers): call again
+ * after further operations. The memory belongs to the pool and is reused by the next call. */
 const vs_pool_stats *vs_pool_get_stats(const vs_pool *pool);
 void vs_pool_reset_peak(vs_pool *pool);
 void vs_pool_reset_accumulated(vs_pool *pool);
