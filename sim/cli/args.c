@@ -260,6 +260,10 @@ bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
             return false;
         }
     }
+    if (args->svg != NULL && !vs_str_ends(vs_str_of(args->svg), ".svg")) {
+        return vs_fail(err, VS_ERR_USAGE, "--svg %s: the name of an SVG file ends in .svg",
+                       args->svg);
+    }
     args->fail_on_oom = args->scenario.fail_on_oom;
     if (args->scenario.model == NULL && !args->wants_help) {
         return vs_fail(
