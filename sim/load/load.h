@@ -210,6 +210,8 @@ struct loader {
 VS_MUST_CHECK bool load_setup(loader *ld, vs_err *err);
 /* Runs warm-up and registers the processes; the engine does the rest. */
 VS_MUST_CHECK bool load_start(loader *ld, vs_err *err);
+/* Instead of load_start, when the card has no room for the CUDA context. */
+void load_fail_context(loader *ld, vs_bytes others_bytes);
 
 /* rules.c */
 VS_MUST_CHECK bool load_resolve_rules(loader *ld, vs_err *err);

@@ -342,6 +342,28 @@ static bool warm_up(loader *ld)
     return true;
 }
 
+void load_fail_context(loader *ld, vs_bytes others_bytes)
+{
+    const vs_gpu *gpu = &ld->machine->gpus[0];
+    load_note_failure(ld, "the CUDA context", "context", false);
+    ld->failure.info = (vs_oom_info){.requested_bytes = gpu->context_bytes,
+                                     .rounded_bytes = gpu->context_bytes,
+                                     .attempted_bytes = gpu->context_bytes,
+                                     .total_bytes = gpu->total_bytes,
+                                     .free_bytes = gpu->total_bytes - others_bytes,
+                                     .limit_bytes = VS_POOL_UNLIMITED};
+    const vs_event event = {.kind = VS_EV_OOM,
+                            .device = ld->gpu_device,
+                            .block = VS_NO_BLOCK,
+                            .name = vs_tape_string(ld->tape, vs_str_of("the CUDA context")),
+                            .asked_bytes = gpu->context_bytes,
+                            .size_bytes = gpu->context_bytes,
+                            .extra = gpu->total_bytes - others_bytes};
+    vs_tape_event(ld->tape, &event);
+    load_surface(ld, "the CUDA context");
+    load_finish(ld, END_OOM);
+}
+
 /* Registers the copying threads (in a shuffled order when a test asks for it: it must not matter) and the
  * dispatcher that gives them work. */
 static bool start_workers(loader *ld)

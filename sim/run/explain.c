@@ -76,6 +76,18 @@ static const char *reason_weights(const loader *ld, vs_bytes planned)
                            vs_format_size(planned - room(ld), over));
 }
 
+static const char *reason_context(const loader *ld)
+{
+    char need[VS_TEXT_BYTES];
+    char left[VS_TEXT_BYTES];
+    return vs_arena_printf(ld->arena,
+                           "Other processes leave %s on the card; the CUDA context alone takes "
+                           "%s, so the load ends "
+                           "before it begins.",
+                           vs_format_size(ld->failure.info.free_bytes, left),
+                           vs_format_size(ld->failure.info.attempted_bytes, need));
+}
+
 static const char *reason_prefetch(const loader *ld)
 {
     const load_failure *f = &ld->failure;
@@ -135,6 +147,9 @@ static const char *reason_of(const loader *ld, vs_verdict verdict)
     if (verdict != VS_VERDICT_OOM) {
         return "";
     }
+    if (vs_str_is(vs_str_of(ld->failure.stage), "context")) {
+        return reason_context(ld);
+    }
     if (planned > room(ld)) {
         return reason_weights(ld, planned);
     }
@@ -186,7 +201,10 @@ bool run_explain(vs_run_result *result, const loader *ld, vs_err *err)
     const load_failure *f = &ld->failure;
     result->headline = headline_of(result, ld);
     result->reason = reason_of(ld, result->verdict);
-    if (f->has_failed) {
+    if (f->has_failed && vs_str_is(vs_str_of(f->stage), "context")) {
+        result->oom.message =
+            "CUDA error: out of memory"; /* no allocator yet that could say more */
+    } else if (f->has_failed) {
         result->oom.message =
             vs_oom_message(ld->arena, &f->info, VS_TORCH_NEWEST, 0,
                            f->info.reserved_bytes + ld->machine->gpus[0].context_bytes);

@@ -172,7 +172,9 @@ bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *in
                .input = input,
                .list = &list,
                .mark = scratch->used_bytes};
-    if (!try_settings(&f, failed, err) || !try_cards(&f, &catalogue, err)) {
+    const bool has_context =
+        !vs_str_is(vs_str_of(failed->oom.stage), "context"); /* else no setting helps */
+    if ((has_context && !try_settings(&f, failed, err)) || !try_cards(&f, &catalogue, err)) {
         return false;
     }
     sort_fixes(list.fixes, list.count);

@@ -20,7 +20,8 @@ static void fill_gpu(vs_gpu_result *out, const loader *ld)
         .capacity_bytes = gpu->total_bytes,
         .used_by_others_bytes =
             ld->scenario->gpu_used_count > 0 ? ld->scenario->gpu_used_bytes[0] : 0,
-        .context_bytes = gpu->context_bytes,
+        .context_bytes =
+            vs_str_is(vs_str_of(ld->failure.stage), "context") ? 0 : gpu->context_bytes,
         .warmup_bytes = ld->warmup_bytes,
         .final_allocated_bytes = stats->tensor_bytes.current,
         .peak_allocated_bytes = stats->tensor_bytes.peak,

@@ -49,6 +49,13 @@ static bool make_tape(loader *ld, vs_err *err)
     return true;
 }
 
+/* Others hold so much that not even a CUDA context can be made: the load dies before it begins. */
+static bool lacks_room_for_context(const loader *ld)
+{
+    const vs_gpu *gpu = &ld->machine->gpus[0];
+    return gpu->context_bytes > gpu->total_bytes - used_by_others(ld->scenario);
+}
+
 static bool make_pool(loader *ld, vs_err *err)
 {
     const vs_gpu *gpu = &ld->machine->gpus[0];
@@ -77,7 +84,9 @@ static bool make_pool(loader *ld, vs_err *err)
     if (ld->pool == NULL) {
         return vs_fail_memory(err, ld->arena, "the allocator");
     }
-    record_level(ld->tape, ld->gpu_device, VS_CAT_CONTEXT, gpu->context_bytes);
+    if (!lacks_room_for_context(ld)) {
+        record_level(ld->tape, ld->gpu_device, VS_CAT_CONTEXT, gpu->context_bytes);
+    }
     record_level(ld->tape, ld->gpu_device, VS_CAT_OTHER, used_by_others(ld->scenario));
     return true;
 }
@@ -97,6 +106,7 @@ static bool make_engine(loader *ld, const vs_run_input *input, vs_err *err)
 
 static bool check_input(const vs_run_input *input, vs_err *err)
 {
+    const vs_gpu *gpu = &input->machine->gpus[0];
     if (input->machine->gpu_count != 1) {
         return vs_fail(
             err, VS_ERR_VALUE,
@@ -104,9 +114,10 @@ static bool check_input(const vs_run_input *input, vs_err *err)
             " GPUs were given; this version loads onto one (--device-map cuda): give one --gpu",
             input->machine->gpu_count);
     }
-    if (input->machine->gpus[0].context_bytes > input->machine->gpus[0].total_bytes) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "--gpu: a card of this size cannot hold the CUDA context alone");
+    if (used_by_others(input->scenario) > gpu->total_bytes) {
+        char total[VS_TEXT_BYTES];
+        return vs_fail(err, VS_ERR_VALUE, "--gpu-used: more than the %s that the card has",
+                       vs_format_size(gpu->total_bytes, total));
     }
     return true;
 }
@@ -149,6 +160,10 @@ static vs_verdict verdict_of(const loader *ld)
 
 static bool run_engine(loader *ld, bool can_stop, vs_err *err)
 {
+    if (lacks_room_for_context(ld)) {
+        load_fail_context(ld, used_by_others(ld->scenario));
+        return true;
+    }
     if (!load_start(ld, err)) {
         return false;
     }

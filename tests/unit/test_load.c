@@ -197,6 +197,23 @@ static void other_processes_leave_less(void **state)
     assert_string_equal(s->result.oom.stage, "warmup");
 }
 
+static void no_room_for_the_context_is_an_oom_before_the_load(void **state)
+{
+    scenario_run *s = *state;
+    scenario_go(s, "llama-2-7b", "gpu=rtx-4090 gpu-used=23.5GiB");
+    assert_int_equal(s->result.verdict, VS_VERDICT_OOM);
+    assert_string_equal(s->result.oom.stage, "context");
+    assert_true(s->result.gpus[0].peak_used_bytes <= s->result.gpus[0].capacity_bytes);
+}
+
+static void others_cannot_hold_more_than_the_card_has(void **state)
+{
+    scenario_run *s = *state;
+    vs_err err = {0};
+    assert_false(scenario_try(s, "llama-2-7b", "gpu=1GiB gpu-used=5GiB", &err));
+    assert_non_null(strstr(err.text, "more than the 1.00 GiB"));
+}
+
 static void the_peak_is_what_its_categories_add_up_to(void **state)
 {
     scenario_run *s = *state;
@@ -238,6 +255,8 @@ int main(void)
         CASE(too_little_ram_kills_the_process),
         CASE(warm_cache_beyond_ram_comes_from_the_disk),
         CASE(other_processes_leave_less),
+        CASE(no_room_for_the_context_is_an_oom_before_the_load),
+        CASE(others_cannot_hold_more_than_the_card_has),
         CASE(the_peak_is_what_its_categories_add_up_to),
         CASE(experts_need_a_quantiser),
     };

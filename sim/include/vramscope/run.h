@@ -52,7 +52,7 @@ typedef struct {
     vs_ns time_ns;
     vs_bytes requested_bytes, attempted_bytes, free_bytes, allocated_bytes, reserved_bytes;
     const char *tensor;    /* checkpoint tensor or target being made */
-    const char *stage;     /* "copy", "merge", "quantise", "set", "warmup" */
+    const char *stage;     /* "context", "warmup", "copy", "merge", "quantise", "finalise" */
     uint32_t consumed_ppm; /* share of the checkpoint bytes in final place, millionths */
     bool has_surfaced;
     vs_ns surface_time_ns; /* where the program would notice [2.5] */
