@@ -11,7 +11,7 @@
 #include "tests/tools/recorded_stream.h"
 #include "vramscope/pool.h"
 
-#define RUNS 7
+#define RUNS   7
 #define ROUNDS 100
 
 static uint64_t now_ns(void)
@@ -42,8 +42,8 @@ static bool load(const char *path, vs_arena *arena, bench_stream *out)
         (void)fprintf(stderr, "bench_pool: %s\n", vs_err_line(&err, line, sizeof line));
         return false;
     }
-    const char *text = vs_str_copy(
-        arena, (vs_str){(const char *)file.bytes, (size_t)file.size_bytes});
+    const char *text =
+        vs_str_copy(arena, (vs_str){(const char *)file.bytes, (size_t)file.size_bytes});
     recorded_stream stream = {0};
     const bool is_read = text != NULL && stream_parse(text, arena, &stream);
     vs_file_close(&file);

@@ -32,7 +32,8 @@ typedef struct {
     uint32_t expected_events; /* pending at once; a hint, grows; 0: 64 */
     uint32_t expected_flows;  /* 0: 16 */
     uint32_t expected_links;  /* 0: 8 */
-    uint64_t instant_limit;   /* events within one instant before the run is declared stuck; 0: 10 million */
+    /* events within one instant before the run is declared stuck; 0: 10 million */
+    uint64_t instant_limit;
 } vs_engine_desc;
 
 /* NULL only when the arena is exhausted. */
@@ -53,8 +54,8 @@ typedef struct {
 
 /* Schedules at time >= now (an earlier time is our bug: asserted). {0} when the arena is
  * exhausted (sticky, reported by vs_engine_run). O(log n), O(1) for the present instant. */
-vs_timer vs_engine_at(vs_engine *engine, vs_ns time, vs_rank rank, vs_handler handler, void *ctx,
-                      uint64_t arg);
+vs_timer vs_engine_at(vs_engine *engine, vs_ns time, vs_rank rank, vs_handler handler,
+                      void *ctx, uint64_t arg);
 /* now + delay, saturating at VS_NS_NEVER - 1. */
 vs_timer vs_engine_after(vs_engine *engine, vs_ns delay, vs_rank rank, vs_handler handler,
                          void *ctx, uint64_t arg);
@@ -85,11 +86,11 @@ typedef void (*vs_step)(vs_engine *engine, vs_process *process);
 
 struct vs_process {
     vs_step step;
-    const char *name;    /* for errors; outlives the engine */
-    uint32_t state;      /* the step function's own */
-    uint32_t gate_next;  /* engine's: next waiter */
-    uint32_t slot;       /* engine's: index in the process table, 0: not registered */
-    vs_timer timer;      /* engine's: pending resumption */
+    const char *name;   /* for errors; outlives the engine */
+    uint32_t state;     /* the step function's own */
+    uint32_t gate_next; /* engine's: next waiter */
+    uint32_t slot;      /* engine's: index in the process table, 0: not registered */
+    vs_timer timer;     /* engine's: pending resumption */
 };
 
 /* Registers the process and schedules its first step now (rank STEP). One that is registered
@@ -131,12 +132,13 @@ typedef struct {
 } vs_link_desc;
 
 typedef struct {
-    vs_link links[VS_FLOW_LINKS_MAX]; /* crossed at once, all different; the slowest share decides */
-    uint32_t link_count;              /* 0: only the cap limits (cap_bps > 0 then) */
-    uint64_t cap_bps;                 /* this flow's own limit, 0: none */
-    vs_bytes size_bytes;              /* 0 completes after the latency */
-    vs_ns latency_ns;                 /* before the first byte, without bandwidth */
-    vs_handler on_done;               /* rank ARRIVE, at the end rounded up to a nanosecond */
+    /* crossed at once, all different; the slowest share decides */
+    vs_link links[VS_FLOW_LINKS_MAX];
+    uint32_t link_count; /* 0: only the cap limits (cap_bps > 0 then) */
+    uint64_t cap_bps;    /* this flow's own limit, 0: none */
+    vs_bytes size_bytes; /* 0 completes after the latency */
+    vs_ns latency_ns;    /* before the first byte, without bandwidth */
+    vs_handler on_done;  /* rank ARRIVE, at the end rounded up to a nanosecond */
     void *ctx;
     uint64_t arg;
 } vs_flow_desc;

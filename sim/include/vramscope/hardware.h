@@ -13,12 +13,13 @@
 
 /* A figure that was not measured on the user's machine. */
 typedef struct {
-    const char *key;    /* "disk.read_bytes_per_s" */
+    const char *key; /* "disk.read_bytes_per_s" */
     uint64_t value;
     const char *source; /* where the figure is from */
 } vs_assumed;
 
-#define VS_ASSUMED_MAX 256 /* 16 different cards of 13 figures, host, disk, and the loader's own */
+/* 16 different cards of 13 figures, host, disk, and the loader's own */
+#define VS_ASSUMED_MAX 256
 
 typedef struct {
     const char *id;                 /* "rtx-4090"; "generic" for a bare size */
@@ -28,37 +29,41 @@ typedef struct {
     vs_bytes smi_total_bytes;       /* nvidia-smi total, 0 unknown */
     vs_bytes context_bytes;         /* CUDA context and modules, outside the allocator */
     uint64_t mem_bandwidth_bps;
-    uint32_t pcie_gen, pcie_lanes;  /* 0: not PCIe */
-    bool is_sxm;                    /* module: measured rates differ from cards */
-    bool is_unified;                /* shares memory with the host (Jetson, GB10, Apple) */
+    uint32_t pcie_gen, pcie_lanes; /* 0: not PCIe */
+    bool is_sxm;                   /* module: measured rates differ from cards */
+    bool is_unified;               /* shares memory with the host (Jetson, GB10, Apple) */
     uint64_t fp32_flops, fp16_flops, bf16_flops; /* dense, per second; 0 unknown */
-    uint64_t quantise_bps;          /* source bytes per second a quantiser takes in; 0: the ratio rule */
-    vs_ns malloc_ns;                /* one cudaMalloc */
+    /* source bytes per second a quantiser takes in; 0: the ratio rule */
+    uint64_t quantise_bps;
+    vs_ns malloc_ns; /* one cudaMalloc */
     vs_ns free_ns;
-    vs_ns launch_ns;                /* one kernel launch */
-    const char *link;               /* how it hangs on the host: "pcie4-x16", "sxm-pcie5", "unified" */
-    uint64_t h2d_pinned_bps, h2d_pageable_bps, d2h_bps; /* this card in this host; vs_host has card 0's */
+    vs_ns launch_ns; /* one kernel launch */
+    /* how it hangs on the host: "pcie4-x16", "sxm-pcie5", "unified" */
+    const char *link;
+    /* this card in this host; vs_host has card 0's */
+    uint64_t h2d_pinned_bps, h2d_pageable_bps, d2h_bps;
 } vs_gpu;
 
 typedef struct {
     const char *name;
     vs_bytes ram_bytes;
-    vs_bytes base_rss_bytes;        /* host memory of a process with torch and a CUDA context */
+    vs_bytes base_rss_bytes; /* host memory of a process with torch and a CUDA context */
     uint32_t cores;
-    uint32_t pcie_gen;              /* of the board's slot */
-    uint64_t memcpy_bps;            /* one thread */
-    uint64_t cast_bps;              /* one thread, source bytes */
+    uint32_t pcie_gen;                                  /* of the board's slot */
+    uint64_t memcpy_bps;                                /* one thread */
+    uint64_t cast_bps;                                  /* one thread, source bytes */
     uint64_t h2d_pinned_bps, h2d_pageable_bps, d2h_bps; /* 0: from the PCIe table */
-    vs_ns copy_latency_ns;          /* fixed cost of one cudaMemcpy */
-    const char *title;              /* what it is, in words; name is what --host takes */
+    vs_ns copy_latency_ns;                              /* fixed cost of one cudaMemcpy */
+    const char *title; /* what it is, in words; name is what --host takes */
 } vs_host;
 
 typedef struct {
     const char *name;
-    uint64_t read_bps;              /* whole device, large reads */
-    uint64_t mmap_read_bps;         /* one thread faulting pages of a file mapping in; 0: read_bps */
-    vs_bytes capacity_bytes;        /* 0: not limited */
-    const char *title;              /* what it is, in words; name is what --disk takes */
+    uint64_t read_bps; /* whole device, large reads */
+    /* one thread faulting pages of a file mapping in; 0: read_bps */
+    uint64_t mmap_read_bps;
+    vs_bytes capacity_bytes; /* 0: not limited */
+    const char *title;       /* what it is, in words; name is what --disk takes */
 } vs_disk;
 
 #define VS_GPUS_MAX 16
@@ -84,10 +89,12 @@ typedef struct {
 /* Resolves the spec against catalogue, user overlays (directories in overlay_dir: gpus.json hosts.json
  * disks.json of the same form as the built-in ones; NULL: none) and HOST.json files. Unknown names
  * suggest the nearest. Fills every figure; those not measured on this machine are listed in assumed. */
-VS_MUST_CHECK bool vs_machine_resolve(vs_machine *machine, vs_arena *arena, const vs_machine_spec *spec,
-                                      const char *overlay_dir, vs_err *err);
+VS_MUST_CHECK bool vs_machine_resolve(vs_machine *machine, vs_arena *arena,
+                                      const vs_machine_spec *spec, const char *overlay_dir,
+                                      vs_err *err);
 /* Adds to the list; a full list is an internal error (asserted). */
-void vs_machine_assume(vs_machine *machine, const char *key, uint64_t value, const char *source);
+void vs_machine_assume(vs_machine *machine, const char *key, uint64_t value,
+                       const char *source);
 
 /* For `list`: everything known, built in and overlay. */
 typedef struct {
@@ -98,6 +105,7 @@ typedef struct {
     const vs_disk *disks;
     uint32_t disk_count;
 } vs_hardware_catalogue;
+
 VS_MUST_CHECK bool vs_hardware_load(vs_hardware_catalogue *out, vs_arena *arena,
                                     const char *overlay_dir, vs_err *err);
 

@@ -20,26 +20,27 @@
 /* ---- element types ------------------------------------------------------------------ */
 
 /* X(enum, safetensors name, torch name, bits per element, is floating) - safetensors 0.5 tensor.rs */
-#define VS_DTYPES(X)                                                                       \
-    X(VS_DT_F64, "F64", "float64", 64, 1)                                                  \
-    X(VS_DT_F32, "F32", "float32", 32, 1)                                                  \
-    X(VS_DT_F16, "F16", "float16", 16, 1)                                                  \
-    X(VS_DT_BF16, "BF16", "bfloat16", 16, 1)                                               \
-    X(VS_DT_F8_E4M3, "F8_E4M3", "float8_e4m3fn", 8, 1)                                     \
-    X(VS_DT_F8_E5M2, "F8_E5M2", "float8_e5m2", 8, 1)                                       \
-    X(VS_DT_F8_E8M0, "F8_E8M0", "float8_e8m0fnu", 8, 1)                                    \
-    X(VS_DT_F4, "F4", "float4_e2m1fn_x2", 4, 1)                                            \
-    X(VS_DT_I64, "I64", "int64", 64, 0)                                                    \
-    X(VS_DT_U64, "U64", "uint64", 64, 0)                                                   \
-    X(VS_DT_I32, "I32", "int32", 32, 0)                                                    \
-    X(VS_DT_U32, "U32", "uint32", 32, 0)                                                   \
-    X(VS_DT_I16, "I16", "int16", 16, 0)                                                    \
-    X(VS_DT_U16, "U16", "uint16", 16, 0)                                                   \
-    X(VS_DT_I8, "I8", "int8", 8, 0)                                                        \
-    X(VS_DT_U8, "U8", "uint8", 8, 0)                                                       \
+#define VS_DTYPES(X)                                                                           \
+    X(VS_DT_F64, "F64", "float64", 64, 1)                                                      \
+    X(VS_DT_F32, "F32", "float32", 32, 1)                                                      \
+    X(VS_DT_F16, "F16", "float16", 16, 1)                                                      \
+    X(VS_DT_BF16, "BF16", "bfloat16", 16, 1)                                                   \
+    X(VS_DT_F8_E4M3, "F8_E4M3", "float8_e4m3fn", 8, 1)                                         \
+    X(VS_DT_F8_E5M2, "F8_E5M2", "float8_e5m2", 8, 1)                                           \
+    X(VS_DT_F8_E8M0, "F8_E8M0", "float8_e8m0fnu", 8, 1)                                        \
+    X(VS_DT_F4, "F4", "float4_e2m1fn_x2", 4, 1)                                                \
+    X(VS_DT_I64, "I64", "int64", 64, 0)                                                        \
+    X(VS_DT_U64, "U64", "uint64", 64, 0)                                                       \
+    X(VS_DT_I32, "I32", "int32", 32, 0)                                                        \
+    X(VS_DT_U32, "U32", "uint32", 32, 0)                                                       \
+    X(VS_DT_I16, "I16", "int16", 16, 0)                                                        \
+    X(VS_DT_U16, "U16", "uint16", 16, 0)                                                       \
+    X(VS_DT_I8, "I8", "int8", 8, 0)                                                            \
+    X(VS_DT_U8, "U8", "uint8", 8, 0)                                                           \
     X(VS_DT_BOOL, "BOOL", "bool", 8, 0)
 
 typedef enum {
+
 #define VS_X(id, name, torch, bits, fp) id,
     VS_DTYPES(VS_X)
 #undef VS_X
@@ -62,60 +63,61 @@ VS_MUST_CHECK bool vs_dtype_bytes(vs_dtype dtype, uint64_t elements, vs_bytes *o
 #define VS_DIMS_MAX 8
 
 typedef struct {
-    const char *name;        /* arena string */
+    const char *name; /* arena string */
     uint64_t shape[VS_DIMS_MAX];
     uint32_t dim_count;
     vs_dtype dtype;
     uint64_t elements;
-    vs_bytes size_bytes;     /* stored */
-    uint32_t shard;          /* index into shards */
-    uint32_t target;         /* index into targets, or VS_NO_TARGET: dropped on load */
-    vs_bytes file_offset;    /* absolute, in its shard; 0 when known from a config only */
+    vs_bytes size_bytes;  /* stored */
+    uint32_t shard;       /* index into shards */
+    uint32_t target;      /* index into targets, or VS_NO_TARGET: dropped on load */
+    vs_bytes file_offset; /* absolute, in its shard; 0 when known from a config only */
 } vs_tensor;
 
 #define VS_NO_TARGET UINT32_MAX
 
 typedef enum {
-    VS_MERGE_NONE,       /* rename of one tensor */
-    VS_MERGE_STACK,      /* stack sources on a new dim 0 */
-    VS_MERGE_STACK_CAT   /* part_count stacks, then concatenate on dim 1 */
+    VS_MERGE_NONE,     /* rename of one tensor */
+    VS_MERGE_STACK,    /* stack sources on a new dim 0 */
+    VS_MERGE_STACK_CAT /* part_count stacks, then concatenate on dim 1 */
 } vs_merge;
 
 /* What a quantiser needs to know about a parameter. */
 enum {
-    VS_TF_LINEAR = 1u << 0,      /* weight of an exact nn.Linear */
+    VS_TF_LINEAR = 1u << 0, /* weight of an exact nn.Linear */
     VS_TF_BIAS = 1u << 1,
     VS_TF_OUTPUT_HEAD = 1u << 2, /* the output embedding */
     VS_TF_EMBEDDING = 1u << 3,
-    VS_TF_TIED = 1u << 4,        /* shares storage with tied_to */
-    VS_TF_EXPERTS = 1u << 5,     /* fused 3-D expert parameter */
+    VS_TF_TIED = 1u << 4,    /* shares storage with tied_to */
+    VS_TF_EXPERTS = 1u << 5, /* fused 3-D expert parameter */
     VS_TF_ROUTER = 1u << 6,
     VS_TF_NORM = 1u << 7,
-    VS_TF_BUFFER = 1u << 8,      /* buffer, not a parameter */
+    VS_TF_BUFFER = 1u << 8,         /* buffer, not a parameter */
     VS_TF_NON_PERSISTENT = 1u << 9, /* not in any checkpoint (rotary inv_freq) */
-    VS_TF_LAST_MODULE = 1u << 10,/* belongs to the module that owns the last parameter */
+    VS_TF_LAST_MODULE = 1u << 10,   /* belongs to the module that owns the last parameter */
     VS_TF_KEEP_FP32 = 1u << 11
 };
 
 typedef struct {
-    const char *name;        /* module path, "model.layers.0.mlp.experts.gate_up_proj" */
+    const char *name; /* module path, "model.layers.0.mlp.experts.gate_up_proj" */
     uint64_t shape[VS_DIMS_MAX];
     uint32_t dim_count;
-    uint32_t flags;          /* VS_TF_* */
+    uint32_t flags; /* VS_TF_* */
     uint64_t elements;
-    int32_t layer;           /* decoder layer, -1: none */
-    uint32_t tied_to;        /* target index, or VS_NO_TARGET */
+    int32_t layer;    /* decoder layer, -1: none */
+    uint32_t tied_to; /* target index, or VS_NO_TARGET */
     vs_merge merge;
-    uint32_t part_count;     /* patterns: 2 for gate_up, else 1 */
-    uint32_t first_source;   /* into sources */
-    uint32_t source_count;   /* 0: nothing in the checkpoint (tied, missing, non-persistent) */
-    vs_dtype fixed_dtype;    /* VS_DT_F32 for buffers that keep their own; VS_DT_COUNT: the load dtype */
+    uint32_t part_count;   /* patterns: 2 for gate_up, else 1 */
+    uint32_t first_source; /* into sources */
+    uint32_t source_count; /* 0: nothing in the checkpoint (tied, missing, non-persistent) */
+    /* VS_DT_F32 for buffers that keep their own; VS_DT_COUNT: the load dtype */
+    vs_dtype fixed_dtype;
 } vs_target;
 
 typedef struct {
-    const char *file;        /* name as the index has it, "" for config-only models */
-    vs_bytes size_bytes;     /* data bytes of its tensors */
-    vs_bytes file_bytes;     /* header included; 0: unknown */
+    const char *file;    /* name as the index has it, "" for config-only models */
+    vs_bytes size_bytes; /* data bytes of its tensors */
+    vs_bytes file_bytes; /* header included; 0: unknown */
 } vs_shard;
 
 /* The numbers of config.json that formulas need; 0 where the family has none. */
@@ -126,26 +128,28 @@ typedef struct {
 } vs_model_dims;
 
 typedef struct {
-    const char *name;           /* "llama-2-7b", or the folder's name */
-    const char *model_type;     /* "llama", "" when unknown */
-    const char *architecture;   /* "LlamaForCausalLM" or "" */
-    const char *source;         /* "catalogue", "config", "safetensors": where the tensor list is from */
+    const char *name;         /* "llama-2-7b", or the folder's name */
+    const char *model_type;   /* "llama", "" when unknown */
+    const char *architecture; /* "LlamaForCausalLM" or "" */
+    /* "catalogue", "config", "safetensors": where the tensor list is from */
+    const char *source;
     const char *no_split_class; /* "LlamaDecoderLayer" */
     vs_dtype config_dtype;      /* torch_dtype of the config, VS_DT_COUNT: none */
     vs_model_dims dims;
-    bool is_tied;               /* tie_word_embeddings */
-    vs_tensor *tensors;         /* in key order: the order Transformers 5 loads them [2.3] */
+    bool is_tied;       /* tie_word_embeddings */
+    vs_tensor *tensors; /* in key order: the order Transformers 5 loads them [2.3] */
     uint32_t tensor_count;
-    vs_target *targets;         /* module-definition order */
+    vs_target *targets; /* module-definition order */
     uint32_t target_count;
-    uint32_t *sources;          /* tensor indices: per target, part by part, experts in order */
+    uint32_t *sources; /* tensor indices: per target, part by part, experts in order */
     uint32_t source_count;
     vs_shard *shards;
     uint32_t shard_count;
-    uint64_t parameters;        /* of the checkpoint as published: all its elements */
+    uint64_t parameters; /* of the checkpoint as published: all its elements */
     vs_bytes checkpoint_bytes;
     uint64_t loaded_parameters; /* of the targets, tied ones once, buffers excluded */
-    const char **notes;         /* things the user should know: "32 rotary_emb.inv_freq tensors are ignored on load" */
+    /* things the user should know: "32 rotary_emb.inv_freq tensors are ignored on load" */
+    const char **notes;
     uint32_t note_count;
 } vs_model;
 
@@ -154,14 +158,15 @@ typedef struct {
 /* MODEL of the command line: catalogue name (case-insensitive), directory, hub cache folder, config.json,
  * .safetensors, .safetensors.index.json. Errors name the file and place; an unknown name
  * suggests the nearest. Transient memory is bounded by the input's size. scratch is reset by the caller. */
-VS_MUST_CHECK bool vs_model_open(vs_model *model, vs_arena *arena, const char *spec, vs_err *err);
+VS_MUST_CHECK bool vs_model_open(vs_model *model, vs_arena *arena, const char *spec,
+                                 vs_err *err);
 /* Pieces of the above, for tests and fuzzing. input_name appears in errors. */
 VS_MUST_CHECK bool vs_model_from_config(vs_model *model, vs_arena *arena, const void *text,
                                         size_t text_bytes, const char *input_name, vs_err *err);
 
 /* One parsed safetensors header. */
 typedef struct {
-    vs_tensor *tensors;  /* file order (by offset) */
+    vs_tensor *tensors; /* file order (by offset) */
     uint32_t tensor_count;
     vs_bytes data_start; /* 8 + header length */
     vs_bytes data_bytes;
@@ -179,17 +184,21 @@ int vs_key_compare(const char *a, const char *b);
 
 /* Catalogue: built-in configs. */
 uint32_t vs_catalogue_model_count(void);
+
 typedef struct {
     const char *name; /* "llama-2-7b" */
     const char *hub;  /* "meta-llama/Llama-2-7b-hf" */
 } vs_catalogue_model;
+
 const vs_catalogue_model *vs_catalogue_model_at(uint32_t index);
-const vs_catalogue_model *vs_catalogue_model_find(vs_str name); /* case-insensitive; name or hub */
+const vs_catalogue_model *
+vs_catalogue_model_find(vs_str name); /* case-insensitive; name or hub */
 
 /* The catalogue JSON of an entry, among vs_embedded_files; empty when the build left it out. */
 vs_str vs_catalogue_model_text(const vs_catalogue_model *entry);
 
 /* Bytes of KV cache per token: 2 * layers * kv_heads * head_dim * bytes(dtype) [8]. */
-VS_MUST_CHECK bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype, vs_bytes *out);
+VS_MUST_CHECK bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype,
+                                               vs_bytes *out);
 
 #endif /* VS_MODEL_H */

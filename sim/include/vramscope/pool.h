@@ -30,21 +30,21 @@ typedef uint32_t vs_torch_version;
 
 typedef struct {
     vs_torch_version torch;
-    vs_bytes max_split_bytes;           /* M; VS_POOL_UNLIMITED */
-    vs_bytes max_non_split_bytes;       /* Q, 20 MiB [1.1] */
-    vs_bytes large_segment_bytes;       /* 20 MiB [1.1] */
-    uint32_t divisions[16];             /* roundup_power2_divisions per slot [1.3], 0: off */
-    uint32_t gc_threshold_ppm;          /* garbage_collection_threshold in millionths, 0: off.
+    vs_bytes max_split_bytes;     /* M; VS_POOL_UNLIMITED */
+    vs_bytes max_non_split_bytes; /* Q, 20 MiB [1.1] */
+    vs_bytes large_segment_bytes; /* 20 MiB [1.1] */
+    uint32_t divisions[16];       /* roundup_power2_divisions per slot [1.3], 0: off */
+    uint32_t gc_threshold_ppm;    /* garbage_collection_threshold in millionths, 0: off.
                                            The text is parsed decimally; floor(t * limit) is computed as torch
                                            does, from gc_threshold. */
-    double gc_threshold;                /* the value as torch holds it */
-    double memory_fraction;             /* < 0: never set; option per_process_memory_fraction or
+    double gc_threshold;          /* the value as torch holds it */
+    double memory_fraction;       /* < 0: never set; option per_process_memory_fraction or
                                            set_per_process_memory_fraction [6.1] */
     bool expandable_segments;
-    bool is_bypassed;                   /* backend other than native: refused by the parser */
-    uint32_t reserve_ppm;               /* expandable_segments_reserve [9.2] as a part of the device in
+    bool is_bypassed;       /* backend other than native: refused by the parser */
+    uint32_t reserve_ppm;   /* expandable_segments_reserve [9.2] as a part of the device in
                                            millionths, rounded down; 0: 9/8 */
-    vs_bytes reserve_bytes;             /* the same as an absolute size; 0: not given */
+    vs_bytes reserve_bytes; /* the same as an absolute size; 0: not given */
 } vs_alloc_conf;
 
 /* Defaults of that release. */
@@ -61,8 +61,10 @@ typedef struct {
     void *ctx;
     bool (*malloc_segment)(void *ctx, vs_bytes size_bytes, uint64_t *out_addr); /* cudaMalloc */
     void (*free_segment)(void *ctx, uint64_t addr, vs_bytes size_bytes);        /* cudaFree */
-    bool (*reserve_range)(void *ctx, vs_bytes size_bytes, uint64_t *out_addr);  /* address space */
-    bool (*map_page)(void *ctx, uint64_t addr, vs_bytes page_bytes);            /* cuMemCreate + map */
+    /* address space */
+    bool (*reserve_range)(void *ctx, vs_bytes size_bytes, uint64_t *out_addr);
+    /* cuMemCreate + map */
+    bool (*map_page)(void *ctx, uint64_t addr, vs_bytes page_bytes);
     void (*unmap_page)(void *ctx, uint64_t addr, vs_bytes page_bytes);
     void (*free_range)(void *ctx, uint64_t addr, vs_bytes size_bytes);
     void (*mem_get_info)(void *ctx, vs_bytes *out_free, vs_bytes *out_total);
@@ -114,14 +116,15 @@ typedef struct {
 
 typedef enum {
     VS_ALLOC_OK,
-    VS_ALLOC_OOM,       /* an answer: the chain of [5] ended in out of memory; see vs_pool_oom_info */
-    VS_ALLOC_EXHAUSTED  /* our own arena is full: an error the run reports */
+    /* an answer: the chain of [5] ended in out of memory; see vs_pool_oom_info */
+    VS_ALLOC_OOM,
+    VS_ALLOC_EXHAUSTED /* our own arena is full: an error the run reports */
 } vs_alloc_result;
 
 /* [5] O(log free blocks). *out is {0} unless VS_ALLOC_OK. Events appended at time now:
  * segment events, then alloc; or oom. */
-VS_MUST_CHECK vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *request,
-                                            vs_block *out);
+VS_MUST_CHECK vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now,
+                                            const vs_pool_request *request, vs_block *out);
 /* [10.2] */
 void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block);
 /* The bytes did not move, their meaning did (staging becomes weights). Tape only. */
@@ -161,7 +164,7 @@ typedef struct {
     vs_stat active_bytes[VS_STAT_CLASSES];
     vs_stat inactive_split_bytes[VS_STAT_CLASSES];
     vs_stat requested_bytes[VS_STAT_CLASSES];
-    vs_stat tensor_bytes;        /* ours: requests rounded by [1.2], without unsplit slack */
+    vs_stat tensor_bytes; /* ours: requests rounded by [1.2], without unsplit slack */
     vs_stat oversize_allocations;
     vs_stat oversize_segments;
     uint64_t num_alloc_retries;
@@ -180,13 +183,13 @@ void vs_pool_reset_accumulated(vs_pool *pool);
 /* ---- out of memory [8] ------------------------------------------------------------------------------ */
 
 typedef struct {
-    vs_bytes requested_bytes;  /* n */
-    vs_bytes rounded_bytes;    /* R */
-    vs_bytes attempted_bytes;  /* A: "Tried to allocate" */
-    vs_bytes total_bytes;      /* cudaMemGetInfo */
+    vs_bytes requested_bytes; /* n */
+    vs_bytes rounded_bytes;   /* R */
+    vs_bytes attempted_bytes; /* A: "Tried to allocate" */
+    vs_bytes total_bytes;     /* cudaMemGetInfo */
     vs_bytes free_bytes;
-    vs_bytes limit_bytes;      /* VS_POOL_UNLIMITED when none is in force */
-    vs_bytes allocated_bytes;  /* block sizes, taken after the cache was emptied */
+    vs_bytes limit_bytes;     /* VS_POOL_UNLIMITED when none is in force */
+    vs_bytes allocated_bytes; /* block sizes, taken after the cache was emptied */
     vs_bytes reserved_bytes;
 } vs_oom_info;
 
@@ -201,14 +204,19 @@ VS_MUST_CHECK const char *vs_oom_message(vs_arena *arena, const vs_oom_info *inf
 
 /* ---- looking inside -------------------------------------------------------------------------------------- */
 
-typedef enum { VS_BLOCK_ALLOCATED, VS_BLOCK_PENDING, VS_BLOCK_FREE, VS_BLOCK_UNMAPPED } vs_block_state;
+typedef enum {
+    VS_BLOCK_ALLOCATED,
+    VS_BLOCK_PENDING,
+    VS_BLOCK_FREE,
+    VS_BLOCK_UNMAPPED
+} vs_block_state;
 
 typedef struct {
-    uint64_t segment_addr;  /* start of its segment or expandable range */
+    uint64_t segment_addr; /* start of its segment or expandable range */
     uint64_t addr;
     vs_bytes size_bytes;
     uint64_t stream;
-    vs_block block;         /* {0} unless allocated or pending */
+    vs_block block; /* {0} unless allocated or pending */
     vs_block_state state;
     bool is_small_pool;
     bool is_expandable;
@@ -217,7 +225,8 @@ typedef struct {
 /* Calls visit for every block in address order per segment, segments in address order. Sorting needs
  * scratch from the arena; false when that is exhausted. */
 VS_MUST_CHECK bool vs_pool_visit(const vs_pool *pool, vs_arena *scratch,
-                                 void (*visit)(void *ctx, const vs_block_view *view), void *ctx);
+                                 void (*visit)(void *ctx, const vs_block_view *view),
+                                 void *ctx);
 
 /* Checks every invariant listed at the top of pool/caching.c. O(blocks): tests. */
 VS_MUST_CHECK bool vs_pool_check(const vs_pool *pool, vs_arena *scratch, vs_err *err);

@@ -16,6 +16,7 @@ typedef struct {
     vs_bytes used_bytes;
     vs_bytes categories[VS_CAT_COUNT];
 } vs_moment;
+
 VS_MUST_CHECK bool vs_study_peak(const vs_timeline *tl, uint8_t device, vs_moment *out);
 /* Composition just after event. */
 void vs_study_at_event(const vs_timeline *tl, uint8_t device, uint32_t event, vs_moment *out);
@@ -26,6 +27,7 @@ typedef struct {
     vs_bytes size_bytes;
     vs_category category;
 } vs_live;
+
 /* The n largest blocks alive just after event, largest first (ties: lower block id). Returns how many. */
 uint32_t vs_study_largest(const vs_timeline *tl, uint8_t device, uint32_t event, vs_live *out,
                           uint32_t n);

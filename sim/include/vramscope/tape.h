@@ -23,24 +23,25 @@
 /* ---- what memory holds ---------------------------------------------------------- */
 
 /* Categories, bottom of the stack first. Names and colours: VIEWER-design section 6. */
-#define VS_CATEGORIES(X)                                                                   \
-    X(VS_CAT_CONTEXT, "context", "CUDA context")                                           \
-    X(VS_CAT_OTHER, "other", "other processes")                                            \
-    X(VS_CAT_W_FP32, "w_fp32", "weights fp32")                                             \
-    X(VS_CAT_W_16, "w_bf16", "weights bf16/fp16")                                          \
-    X(VS_CAT_W_FP8, "w_fp8", "weights fp8")                                                \
-    X(VS_CAT_Q_INT8, "q_int8", "quantised int8")                                           \
-    X(VS_CAT_Q_4BIT, "q_4bit", "quantised 4-bit")                                          \
-    X(VS_CAT_KV, "kv", "KV cache")                                                         \
-    X(VS_CAT_ACT, "act", "activations")                                                    \
-    X(VS_CAT_STAGING, "staging", "staging")                                                \
-    X(VS_CAT_SLACK, "frag", "rounding waste")                                              \
-    X(VS_CAT_RESFREE, "resfree", "reserved, free")                                         \
-    X(VS_CAT_PINNED, "pinned", "pinned host memory")                                       \
-    X(VS_CAT_PAGECACHE, "pagecache", "page cache")                                         \
+#define VS_CATEGORIES(X)                                                                       \
+    X(VS_CAT_CONTEXT, "context", "CUDA context")                                               \
+    X(VS_CAT_OTHER, "other", "other processes")                                                \
+    X(VS_CAT_W_FP32, "w_fp32", "weights fp32")                                                 \
+    X(VS_CAT_W_16, "w_bf16", "weights bf16/fp16")                                              \
+    X(VS_CAT_W_FP8, "w_fp8", "weights fp8")                                                    \
+    X(VS_CAT_Q_INT8, "q_int8", "quantised int8")                                               \
+    X(VS_CAT_Q_4BIT, "q_4bit", "quantised 4-bit")                                              \
+    X(VS_CAT_KV, "kv", "KV cache")                                                             \
+    X(VS_CAT_ACT, "act", "activations")                                                        \
+    X(VS_CAT_STAGING, "staging", "staging")                                                    \
+    X(VS_CAT_SLACK, "frag", "rounding waste")                                                  \
+    X(VS_CAT_RESFREE, "resfree", "reserved, free")                                             \
+    X(VS_CAT_PINNED, "pinned", "pinned host memory")                                           \
+    X(VS_CAT_PAGECACHE, "pagecache", "page cache")                                             \
     X(VS_CAT_HOSTHEAP, "hostheap", "process heap")
 
 typedef enum {
+
 #define VS_X(id, key, label) id,
     VS_CATEGORIES(VS_X)
 #undef VS_X
@@ -52,6 +53,7 @@ const char *vs_category_label(vs_category category); /* "quantised 4-bit" */
 
 /* ---- events ------------------------------------------------------------------------ */
 
+/* clang-format off */
 #define VS_EVENT_KINDS(X)                                                                  \
     X(VS_EV_ALLOC, "alloc")             /* block born: size_bytes covered, asked_bytes requested */ \
     X(VS_EV_FREE, "free")               /* block gone (free completed) */                  \
@@ -67,7 +69,10 @@ const char *vs_category_label(vs_category category); /* "quantised 4-bit" */
     X(VS_EV_SURFACE, "surface")         /* where the program notices an earlier failure */ \
     X(VS_EV_MARK, "mark")
 
+/* clang-format on */
+
 typedef enum {
+
 #define VS_X(id, key) id,
     VS_EVENT_KINDS(VS_X)
 #undef VS_X
@@ -77,23 +82,23 @@ typedef enum {
 const char *vs_event_kind_key(vs_event_kind kind);
 
 #define VS_NO_BLOCK UINT32_MAX
-#define VS_NO_NAME 0u /* string id of "" */
+#define VS_NO_NAME  0u /* string id of "" */
 
 /* One event, as handed in and as read back. Unused fields are zero. */
 typedef struct {
     vs_ns time_ns;
     vs_bytes size_bytes;
     vs_bytes asked_bytes;
-    uint64_t addr;      /* simulated or recorded device address */
+    uint64_t addr; /* simulated or recorded device address */
     uint64_t extra;
-    uint32_t block;     /* from vs_tape_new_block; ALLOC, FREE and RECAT only: a sealed tape has
+    uint32_t block; /* from vs_tape_new_block; ALLOC, FREE and RECAT only: a sealed tape has
                            VS_NO_BLOCK in every other kind */
-    uint32_t name;      /* string id: tensor, phase */
+    uint32_t name;  /* string id: tensor, phase */
     uint32_t stream;
-    uint8_t kind;       /* vs_event_kind */
-    uint8_t device;     /* index from vs_tape_add_device */
-    uint8_t category;   /* vs_category */
-    uint8_t flags;      /* reserved, 0 */
+    uint8_t kind;     /* vs_event_kind */
+    uint8_t device;   /* index from vs_tape_add_device */
+    uint8_t category; /* vs_category */
+    uint8_t flags;    /* reserved, 0 */
 } vs_event;
 
 /* ---- writing ------------------------------------------------------------------------- */
@@ -133,11 +138,11 @@ bool vs_tape_has_failed(const vs_tape *tape);
 /* A counter over time: a step function whose value holds until the next sample. Three
  * columns and a pyramid; sample i is the value after event sample_event[i]. */
 typedef struct {
-    uint64_t first;   /* index of its first sample in the sample columns */
+    uint64_t first; /* index of its first sample in the sample columns */
     uint64_t count;
     uint64_t pyramid_first; /* index of its first node in the pyramid columns */
     vs_bytes max;
-    uint32_t name;    /* string id */
+    uint32_t name; /* string id */
     uint8_t device;
     uint8_t category; /* vs_category, or VS_CAT_COUNT for the totals below */
     uint8_t role;     /* vs_track_role */
@@ -218,7 +223,8 @@ typedef struct {
     const uint64_t *span_start;
     const uint64_t *span_end;
     const uint64_t *span_bytes;
-    const uint64_t *span_busy; /* busy ns of the lane up to the end of span i (prefix, overlaps merged) */
+    /* busy ns of the lane up to the end of span i (prefix, overlaps merged) */
+    const uint64_t *span_busy;
     const uint32_t *span_name;
     const uint8_t *span_category;
 
@@ -251,7 +257,7 @@ void vs_timeline_close(vs_timeline *tl);
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-const char *vs_timeline_string(const vs_timeline *tl, uint32_t id); /* "" for bad ids */
+const char *vs_timeline_string(const vs_timeline *tl, uint32_t id);   /* "" for bad ids */
 const char *vs_timeline_meta(const vs_timeline *tl, const char *key); /* NULL when absent */
 vs_event vs_timeline_event(const vs_timeline *tl, uint32_t index);
 #define VS_NO_TRACK UINT32_MAX
@@ -274,8 +280,8 @@ typedef struct {
 vs_column vs_track_range(const vs_timeline *tl, uint32_t track, vs_ns t0, vs_ns t1);
 /* n equal columns of [t0, t1) into the caller's buffer; column i covers
  * [t0 + (t1-t0)*i/n, t0 + (t1-t0)*(i+1)/n). */
-void vs_track_columns(const vs_timeline *tl, uint32_t track, vs_ns t0, vs_ns t1,
-                      vs_column *out, uint32_t n);
+void vs_track_columns(const vs_timeline *tl, uint32_t track, vs_ns t0, vs_ns t1, vs_column *out,
+                      uint32_t n);
 /* First span of the lane that ends after t0, as an index into the span columns (may be past it). */
 uint64_t vs_lane_lower(const vs_timeline *tl, uint32_t lane, vs_ns t0);
 /* Busy nanoseconds of the lane in [t0, t1). */
