@@ -82,8 +82,9 @@ elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
 elif [ -z "$(missing_packages)" ]; then
     exit 0
 else
-    echo "missing packages; run this line, then again what you ran:" >&2
-    echo "    sudo apt-get install -y --no-install-recommends $missing" >&2
+    sudo=$(command -v sudo >/dev/null && echo "sudo ")
+    echo "missing packages; run this line as root, then again what you ran:" >&2
+    echo "    ${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $missing" >&2
     exit 1
 fi
 
