@@ -23,7 +23,7 @@ step() { # name, command...
     else
         failed=$((failed + 1))
         printf '  FAIL  %-34s %8s\n' "$name" "$took"
-        sed 's/^/        | /' "$log"
+        grep -vE '^  (CC|AR|LD) ' "$log" | sed 's/^/        | /'
     fi
 }
 
@@ -50,8 +50,8 @@ step layers "${make[@]}" check-layers
 step words "${make[@]}" check-words
 step "headers, gcc" "${make[@]}" check-headers CC=gcc
 step "headers, clang" "${make[@]}" check-headers CC=clang
-step "everything, gcc -Werror" "${parallel[@]}" everything BUILD="$build/gcc" CC=gcc WERROR=-Werror
-step "everything, clang -Werror" "${parallel[@]}" everything BUILD="$build/clang" CC=clang WERROR=-Werror
+step "everything, gcc -Werror" "${parallel[@]}" -k everything BUILD="$build/gcc" CC=gcc WERROR=-Werror
+step "everything, clang -Werror" "${parallel[@]}" -k everything BUILD="$build/clang" CC=clang WERROR=-Werror
 step symbols "${make[@]}" check-symbols BUILD="$build/gcc" CC=gcc WERROR=-Werror
 suite "determinism, 4 builds" env BUILD="$build" OUT="$build/gcc" tests/tools/run-tests.sh tests/tools/determinism.sh
 suite "tests, address and undefined" "${make[@]}" test SAN=1 BUILD="$build" CC="${CC:-cc}"
