@@ -44,6 +44,7 @@ if [ "$have_viewer" = yes ]; then
     done
     echo "window:   $out/vramscope view $pictures/story1-llama-2-7b-bf16.tape"
     if [ -t 1 ] && [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && [ -z "${CI:-}" ]; then
-        "$out/vramscope" view "$pictures/story1-llama-2-7b-bf16.tape" </dev/null >/dev/null 2>&1 &
+        # Its own session: the window outlives make and the terminal.
+        setsid "$out/vramscope" view "$pictures/story1-llama-2-7b-bf16.tape" </dev/null >/dev/null 2>&1 &
     fi
 fi
