@@ -198,6 +198,7 @@ bin           = $(patsubst tests/%.c,$(OUT)/tests/%,$(call pick,$(wildcard $(1))
 TEST_BIN     := $(call bin,tests/unit/test_*.c tests/prop/prop_*.c tests/fault/fault_*.c)
 VIZ_TEST_BIN := $(if $(HAVE_VIZ),$(call bin,tests/viz/test_*.c))
 BENCH_BIN    := $(call bin,tests/bench/bench_*.c)
+VIZ_BENCH    := $(if $(HAVE_VIZ),$(call bin,tests/viz/bench_*.c))
 FUZZ_BIN     := $(call bin,tests/fuzz/fuzz_*.c)
 REPLAY_BIN   := $(subst /tests/fuzz/fuzz_,/tests/fuzz/replay_,$(FUZZ_BIN))
 SHELL_TESTS  := $(call pick,$(sort $(wildcard tests/*/test_*.sh tests/viz/window_test.sh)))
@@ -206,7 +207,7 @@ GOLDEN       := $(if $(wildcard tests/golden/*.cmd),$(call pick,tests/tools/gold
 $(TEST_BIN): $(OUT)/tests/%: $(OBJ)/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(SIM_LIBS) $(CMOCKA_LIBS) $(LDLIBS) -o $@
-$(VIZ_TEST_BIN): $(OUT)/tests/%: $(OBJ)/tests/%.o $(VIZLIB) $(LIB)
+$(VIZ_TEST_BIN) $(VIZ_BENCH): $(OUT)/tests/%: $(OBJ)/tests/%.o $(VIZLIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(VIZ_LIBS) $(SIM_LIBS) $(CMOCKA_LIBS) $(LDLIBS) -o $@
 $(BENCH_BIN) $(FUZZ_BIN): $(OUT)/tests/%: $(OBJ)/tests/%.o $(LIB)
@@ -219,7 +220,7 @@ $(REPLAY_BIN): $(OUT)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tes
 .PHONY: test-bins replay-bins bench-bins fuzz-bins everything packages test test-run test-slow
 test-bins: $(TEST_BIN) $(VIZ_TEST_BIN) ; @:
 replay-bins: $(REPLAY_BIN) ; @:
-bench-bins: $(BENCH_BIN) ; @:
+bench-bins: $(BENCH_BIN) $(VIZ_BENCH) ; @:
 fuzz-bins: $(FUZZ_BIN) ; @:
 everything: all test-bins replay-bins bench-bins ; @:
 
@@ -255,7 +256,7 @@ golden-update: sim
 
 #: bench          prints `name value unit` lines and writes build/bench.json
 bench: bench-bins sim
-	@OUT='$(OUT)' tests/tools/run-bench.sh $(BENCH_BIN)
+	@OUT='$(OUT)' tests/tools/run-bench.sh $(BENCH_BIN) $(VIZ_BENCH)
 
 #: fuzz TIME=60   every fuzz target for TIME seconds (clang); T= picks targets
 TIME ?= 60
