@@ -38,7 +38,7 @@ static void bind_and_walk(const uint8_t *image, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint8_t *copy = malloc(size > 0 ? size : 1); /* aligned, and guarded at its end */
+    uint8_t *copy = calloc(size > 0 ? size : 1, 1); /* aligned, and guarded at its end */
     if (copy == NULL) {
         return 0;
     }
