@@ -105,7 +105,7 @@ VIZ_SRC   := $(wildcard viz/draw/*.c viz/ui/*.c viz/view/*.c)
 APP_SRC   := $(wildcard viz/app/*.c)
 CATALOGUE := $(wildcard sim/catalogue/*.json sim/catalogue/models/*.json)
 HEADERS   := $(wildcard sim/include/vramscope/*.h)
-MAN_PAGES := $(wildcard sim/cli/*.1 viz/app/*.1)
+MAN_PAGES := $(OUT)/man/vramscope.1 $(if $(HAVE_VIZ),$(wildcard viz/app/*.1))
 
 obj      = $(patsubst %.c,$(OBJ)/%.o,$(1))
 LIB     := $(OUT)/libvramscope.a
@@ -305,7 +305,7 @@ check-symbols: $(INSTALL_LIB) $(VIZLIB)
 INSTALLED = $(HEADERS:sim/%=%) lib/libvramscope.a lib/pkgconfig/vramscope.pc bin/vramscope bin/vramscope-view \
 	$(patsubst %,share/man/man1/%,$(notdir $(MAN_PAGES)))
 .PHONY: install uninstall dist clean help
-install: sim viz $(INSTALL_LIB)
+install: sim viz $(INSTALL_LIB) $(MAN_PAGES)
 	$(Q)install -d '$(DESTDIR)$(PREFIX)/include/vramscope' '$(DESTDIR)$(PREFIX)/lib/pkgconfig' \
 		'$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	$(Q)install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include/vramscope'
@@ -313,7 +313,11 @@ install: sim viz $(INSTALL_LIB)
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' sim/vramscope.pc.in \
 		> '$(DESTDIR)$(PREFIX)/lib/pkgconfig/vramscope.pc'
 	$(Q)install $(OUT)/vramscope $(if $(HAVE_VIZ),$(OUT)/vramscope-view) '$(DESTDIR)$(PREFIX)/bin'
-	$(Q)$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) '$(DESTDIR)$(PREFIX)/share/man/man1')
+	$(Q)install -m 644 $(MAN_PAGES) '$(DESTDIR)$(PREFIX)/share/man/man1'
+# From the same table of options as --help, so that they cannot disagree.
+$(OUT)/man/vramscope.1: $(OUT)/vramscope
+	@mkdir -p $(@D)
+	$(Q)$< help --man > $@
 uninstall:
 	$(Q)rm -f $(foreach f,$(INSTALLED),'$(DESTDIR)$(PREFIX)/$(f)')
 	$(Q)rmdir '$(DESTDIR)$(PREFIX)/include/vramscope' 2>/dev/null || true

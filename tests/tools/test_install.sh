@@ -59,6 +59,7 @@ check "installs into a DESTDIR" make_with install DESTDIR="$work/staged" PREFIX=
 check "headers, library, program and vramscope.pc are there" has_files \
     "$staged"/include/vramscope/{vramscope,base,tape,run}.h "$staged"/lib/libvramscope.a \
     "$staged"/lib/pkgconfig/vramscope.pc "$staged"/bin/vramscope
+check "the man page is made from the options" grep -q "quant-experts" "$staged/share/man/man1/vramscope.1"
 check "vramscope.pc names the prefix without the DESTDIR" \
     grep -qx 'prefix=/opt/vramscope' "$staged/lib/pkgconfig/vramscope.pc"
 check "uninstalls from a DESTDIR" make_with uninstall DESTDIR="$work/staged" PREFIX=/opt/vramscope
