@@ -37,10 +37,11 @@ expected() {
 }
 
 differences() {
-    local part
+    local part status=0
     for part in out err exit; do
-        diff -u --label "$1.$part expected" --label "$1.$part now" "$(expected "$1" $part)" "$work/$1.$part"
+        diff -u --label "$1.$part expected" --label "$1.$part now" "$(expected "$1" $part)" "$work/$1.$part" || status=1
     done
+    return $status
 }
 
 compare_all() {

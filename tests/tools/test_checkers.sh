@@ -63,5 +63,30 @@ symbols() { # sentence, what the output must have, C text
 symbols "symbols: tables of constants pass" "" 'static const char *const t[] = {"a"}; const char *vs_t(int i); const char *vs_t(int i) { return t[i]; }'
 symbols "symbols: writable data is found" "writable data" 'int vs_next(void); int vs_next(void) { static int n; return n++; }'
 symbols "symbols: a name without the prefix is found" "without the prefix" 'int next(void); int next(void) { return 1; }'
+
+golden() { # sentence, what the output must have, file of the case, what it holds now
+    good_tree
+    mkdir -p tests/tools tests/golden build
+    cp "$tools/golden.sh" tests/tools/
+    printf 'echo out; echo err >&2\n' >tests/golden/a.cmd
+    printf 'out\n' >tests/golden/a.out
+    printf 'err\n' >tests/golden/a.err
+    printf '%s\n' "$4" >"tests/golden/$3"
+    number=$((number + 1))
+    local said status=0
+    said=$(OUT=build bash tests/tools/golden.sh) || status=1
+    if [ "$2" = "$status" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        printf '%s\n' "$said" | sed 's/^/# /'
+        failed=1
+    fi
+}
+golden "golden: the same output passes" 0 a.out out
+golden "golden: another output fails" 1 a.out other
+golden "golden: another message fails" 1 a.err other
+golden "golden: another exit status fails" 1 a.exit 1
+
 echo "1..$number"
 exit $failed
