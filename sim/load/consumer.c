@@ -68,13 +68,12 @@ static void put_progress(loader *ld)
 static void set_unquantised(loader *ld)
 {
     const vs_target *target = current_target(ld);
-    const vs_dtype dtype =
-        target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
-    vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result,
-                         load_weight_category(dtype));
-    if ((target->flags & VS_TF_TIED) != 0 && ld->extra_tied_count < 4) {
-        /* Stored although tied: it lives until the tie replaces it. */
-        ld->extra_tied[ld->extra_tied_count++] = ld->result;
+    if (ld->result.id != 0) { /* a tensor without elements holds no memory */
+        vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result,
+                             load_weight_category(load_target_dtype(ld, target)));
+    }
+    if ((target->flags & VS_TF_TIED) != 0) {
+        current(ld)->tied = ld->result;
     } else {
         ld->loaded_bytes += current(ld)->bytes;
     }
@@ -85,7 +84,7 @@ static void set_unquantised(loader *ld)
 
 /* ---- quantising ------------------------------------------------------------------------ */
 
-/* Allocates what the plan wants at this point. On failure everything the plan holds is freed. */
+/* Allocates what the plan wants at this point. False at the first that does not fit; what was taken stays. */
 static bool quant_take(loader *ld, quant_when when)
 {
     const load_mapping *mapping = current(ld);
@@ -128,11 +127,9 @@ static vs_ns quant_time(const loader *ld, vs_bytes source_bytes)
 static bool quant_start(loader *ld, vs_quant quant, consume_state then)
 {
     const vs_target *target = current_target(ld);
-    const bool is_planned = then == CONSUME_EXPERTS
-                                ? load_expert_plan(&ld->quant, quant, target, ld->load_dtype)
-                                : load_quant_plan(&ld->quant, quant, target->elements,
-                                                  target->dim_count > 0 ? target->shape[0] : 1);
-    if (!is_planned) {
+    const vs_dtype dtype = load_target_dtype(ld, target);
+    if (!(then == CONSUME_EXPERTS ? load_expert_plan(&ld->quant, quant, target, dtype)
+                                  : load_quant_plan(&ld->quant, quant, target, dtype))) {
         return false;
     }
     for (uint32_t i = 0; i < QUANT_ALLOCS_MAX; i++) {
@@ -369,63 +366,66 @@ static void next_mapping(loader *ld)
 
 /* ---- the end [2.1 step 9, 2.5] -------------------------------------------------------------------- */
 
-/* False when one of them does not fit: the exception comes from there. */
-static bool allocate_missing(loader *ld)
+/* A parameter without a value, or a buffer that no checkpoint holds: `empty_like` on the card. False when it does
+ * not fit: that exception goes through to the caller. */
+static bool materialise(loader *ld, const vs_target *target)
 {
+    const vs_dtype dtype = load_target_dtype(ld, target);
+    const bool is_buffer = (target->flags & VS_TF_NON_PERSISTENT) != 0;
+    const uint32_t name = vs_tape_string(ld->tape, vs_str_of(target->name));
+    vs_block block = {0}; /* the model's from now on */
+    vs_bytes bytes = 0;
+    if (!vs_dtype_bytes(dtype, target->elements, &bytes)) {
+        bytes = UINT64_MAX / 2; /* no card holds it */
+    }
+    const vs_category category = load_weight_category(dtype);
+    const vs_alloc_result got = is_buffer
+                                    ? load_alloc_uncounted(ld, bytes, category, name, &block)
+                                    : load_alloc(ld, bytes, category, name, &block);
+    if (got != VS_ALLOC_OK) {
+        load_note_failure(ld, target->name, "finalise", false);
+        load_surface(ld, target->name);
+        load_finish(ld, END_OOM);
+        return false;
+    }
+    ld->loaded_bytes += load_is_absent(target) ? bytes : 0;
+    return true;
+}
+
+/* First the parameters: those whose operation failed, those the checkpoint lacks; then the buffers. */
+static bool materialise_all(loader *ld)
+{
+    const vs_target *targets = ld->model->targets;
     for (uint32_t i = 0; i < ld->mapping_count; i++) {
-        load_mapping *mapping = &ld->mappings[i];
-        vs_block block = {0};
-        if (mapping->is_missing &&
-            load_alloc(ld, mapping->bytes, load_weight_category(ld->load_dtype), mapping->name,
-                       &block) != VS_ALLOC_OK) {
-            load_note_failure(ld, load_mapping_name(ld, i), "finalise", false);
-            load_surface(ld, load_mapping_name(ld, i));
+        if (ld->mappings[i].is_missing && !materialise(ld, &targets[ld->mappings[i].target])) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < ld->model->target_count; i++) {
+        if (load_is_absent(&targets[i]) && !materialise(ld, &targets[i])) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < ld->model->target_count; i++) {
+        const bool is_buffer = (targets[i].flags & VS_TF_NON_PERSISTENT) != 0;
+        if (is_buffer && !materialise(ld, &targets[i])) {
             return false;
         }
     }
     return true;
 }
 
-static void add_buffers(loader *ld)
-{
-    const vs_model *model = ld->model;
-    for (uint32_t i = 0; i < model->target_count; i++) {
-        const vs_target *target = &model->targets[i];
-        vs_block block = {0};
-        vs_bytes bytes = 0;
-        if ((target->flags & VS_TF_NON_PERSISTENT) == 0 || target->elements == 0) {
-            continue;
-        }
-        const vs_dtype dtype =
-            target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
-        if (!vs_dtype_bytes(dtype, target->elements, &bytes)) {
-            continue;
-        }
-        const uint32_t name = vs_tape_string(ld->tape, vs_str_of(target->name));
-        if (load_alloc_uncounted(ld, bytes, load_weight_category(dtype), name, &block) !=
-            VS_ALLOC_OK) {
-            load_note_failure(ld, target->name, "finalise", false);
-            load_finish(ld, END_OOM);
-            return;
-        }
-    }
-}
-
 static void finish(loader *ld)
 {
-    if (!allocate_missing(ld)) {
-        load_finish(ld, END_OOM);
+    if (!materialise_all(ld)) {
         return;
     }
-    add_buffers(ld);
-    if (ld->consumer.state == CONSUME_DONE) {
-        return; /* the buffers did not fit */
-    }
-    for (uint32_t i = 0; i < ld->extra_tied_count; i++) {
-        load_free(ld, &ld->extra_tied[i]);
+    for (uint32_t i = 0; i < ld->mapping_count; i++) {
+        load_free(ld, &ld->mappings[i].tied);
     }
     if (ld->failure.has_failed) {
         /* The loader reports the conversion errors it caught and raises. */
+        ld->failure.is_reported = true;
         load_surface(ld, ld->failure.name);
         load_finish(ld, END_OOM);
         return;

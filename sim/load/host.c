@@ -16,11 +16,12 @@ static void record(loader *ld, vs_category category, vs_bytes bytes)
     vs_tape_event(ld->tape, &event);
 }
 
-static void settle_page_cache(loader *ld)
+/* wanted: what the cache would hold if there were room. Pages that were evicted do not come back. */
+static void settle_page_cache(loader *ld, vs_bytes wanted)
 {
     const vs_bytes ram = ld->machine->host.ram_bytes;
     const vs_bytes room = ram > ld->anon_bytes ? ram - ld->anon_bytes : 0;
-    const vs_bytes held = ld->file_read_bytes < room ? ld->file_read_bytes : room;
+    const vs_bytes held = wanted < room ? wanted : room;
     if (held < ld->file_bytes && ld->warm_bytes > held) {
         ld->warm_bytes = held; /* evicted before it was used: it will come from the disk */
     }
@@ -47,7 +48,7 @@ bool host_take_anon(loader *ld, vs_bytes bytes)
     if (ld->anon_bytes > ld->anon_peak_bytes) {
         ld->anon_peak_bytes = ld->anon_bytes;
     }
-    settle_page_cache(ld);
+    settle_page_cache(ld, ld->file_bytes);
     record(ld, VS_CAT_HOSTHEAP, ld->anon_bytes);
     return true;
 }
@@ -60,11 +61,9 @@ void host_give_anon(loader *ld, vs_bytes bytes)
     vs_assert(bytes <= ld->anon_bytes);
     ld->anon_bytes -= bytes;
     record(ld, VS_CAT_HOSTHEAP, ld->anon_bytes);
-    settle_page_cache(ld);
 }
 
 void host_file_read(loader *ld, vs_bytes bytes)
 {
-    ld->file_read_bytes += bytes;
-    settle_page_cache(ld);
+    settle_page_cache(ld, ld->file_bytes + bytes); /* both bounded by the checkpoint's size */
 }

@@ -40,6 +40,7 @@ typedef struct {
     vs_bytes src_bytes;  /* sum over sources, in the file */
     vs_bytes bytes;      /* size of the finished parameter in the load dtype: S of the spec */
     bool is_missing;     /* a swallowed failure left it without a value [2.5] */
+    vs_block tied;       /* stored although tied: it lives until the tie replaces it */
 } load_mapping;
 
 #define NO_JOB UINT32_MAX
@@ -69,9 +70,9 @@ typedef struct {
     vs_bytes h2d_bytes;
 } quant_plan;
 
-/* The allocations for a weight of `elements` with `rows` output rows. False when a product overflows. */
-VS_MUST_CHECK bool load_quant_plan(quant_plan *plan, vs_quant quant, uint64_t elements,
-                                   uint64_t rows);
+/* The allocations for a weight that stands on the card as `dtype`. False when a product overflows. */
+VS_MUST_CHECK bool load_quant_plan(quant_plan *plan, vs_quant quant, const vs_target *target,
+                                   vs_dtype dtype);
 /* The same for a fused expert parameter under axolotl's patch, which quantises it on the card [7]. */
 VS_MUST_CHECK bool load_expert_plan(quant_plan *plan, vs_quant quant, const vs_target *target,
                                     vs_dtype dtype);
@@ -122,6 +123,7 @@ typedef struct {
     bool has_failed;
     bool has_surfaced;
     bool is_swallowed; /* an operation failed, loading went on */
+    bool is_reported;  /* ... to its end, where the caught errors are reported and raised */
     vs_ns time_ns;
     vs_ns surface_time_ns;
     const char *name; /* tensor or parameter, the model's string */
@@ -156,6 +158,8 @@ struct loader {
     uint64_t producer_bps; /* all copying threads together, source bytes per second */
     uint64_t quantise_bps;
     uint64_t copy_bw_bps; /* device bytes per second for memory-bound kernels */
+    const vs_tensor
+        *stored_quantised; /* one that shows the checkpoint is quantised already, or NULL */
 
     /* the work */
     load_job *jobs;
@@ -189,13 +193,11 @@ struct loader {
 
     /* host memory */
     vs_bytes anon_bytes, anon_peak_bytes;
-    vs_bytes file_read_bytes, file_bytes, file_peak_bytes;
+    vs_bytes file_bytes, file_peak_bytes; /* of the checkpoint, in the page cache */
     vs_bytes warm_bytes; /* of the checkpoint, still in the page cache and not used yet */
     vs_bytes disk_read_bytes;
 
     /* what came of it */
-    vs_block extra_tied[4]; /* tied tensors stored all the same: dropped when tying */
-    uint32_t extra_tied_count;
     vs_bytes consumed_bytes;
     uint32_t mappings_done;
     vs_bytes warmup_bytes;
@@ -218,6 +220,10 @@ VS_MUST_CHECK bool load_resolve_rules(loader *ld, vs_err *err);
 void load_resolve_rates(loader *ld); /* after the jobs are built: whether they cast matters */
 vs_bytes load_warmup_bytes(const loader *ld, vs_bytes free_bytes, vs_bytes total_bytes);
 vs_category load_weight_category(vs_dtype dtype);
+/* What a parameter is loaded as [2.4]. Needs the rules. */
+vs_dtype load_target_dtype(const loader *ld, const vs_target *target);
+/* A parameter the checkpoint lacks: made at the end, in full [2.5]. */
+bool load_is_absent(const vs_target *target);
 
 /* copy.c: the copying thread's state machine */
 typedef enum { COPY_BUSY, COPY_OK, COPY_OOM, COPY_HOST_OOM } copy_result;

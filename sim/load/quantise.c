@@ -49,21 +49,25 @@ static void plan_4bit(quant_plan *plan, uint64_t elements, bool is_double)
 }
 
 /* 8-bit: the source goes to the host, becomes fp16 there, comes back and is quantised row by row. */
-static void plan_int8(quant_plan *plan, uint64_t elements, uint64_t rows)
+static void plan_int8(quant_plan *plan, uint64_t elements, uint64_t rows, vs_dtype dtype)
 {
+    const vs_bytes source_bytes = elements * (vs_dtype_bits(dtype) / 8);
     plan->category = VS_CAT_Q_INT8;
     add(plan, elements * 2, QUANT_BEFORE, false);
     add(plan, elements, QUANT_AFTER, true);
     add(plan, rows * 4, QUANT_AFTER, true);
-    plan->host_bytes = elements * 2;
-    plan->d2h_bytes = elements * 2;
+    /* the cast makes a second copy there: "2n (+2n if cast)" */
+    plan->host_bytes = source_bytes + (dtype == VS_DT_F16 ? 0 : elements * 2);
+    plan->d2h_bytes = source_bytes;
     plan->h2d_bytes = elements * 2;
 }
 
-bool load_quant_plan(quant_plan *plan, vs_quant quant, uint64_t elements, uint64_t rows)
+bool load_quant_plan(quant_plan *plan, vs_quant quant, const vs_target *target, vs_dtype dtype)
 {
-    /* Every size below is at most 4 bytes an element or a row: this bound keeps all of them in 64 bits. */
-    if (elements > UINT64_MAX / 16 || rows > elements) {
+    const uint64_t elements = target->elements;
+    const uint64_t rows = elements > 0 && target->dim_count > 0 ? target->shape[0] : 0;
+    /* Every sum below is at most 10 bytes an element: this bound keeps all of them in 64 bits. */
+    if (elements > UINT64_MAX / 16) {
         return false;
     }
     *plan = (quant_plan){0};
@@ -71,7 +75,7 @@ bool load_quant_plan(quant_plan *plan, vs_quant quant, uint64_t elements, uint64
     case VS_QUANT_BNB_NF4:
     case VS_QUANT_BNB_FP4: plan_4bit(plan, elements, false); break;
     case VS_QUANT_BNB_NF4_DQ: plan_4bit(plan, elements, true); break;
-    case VS_QUANT_BNB_INT8: plan_int8(plan, elements, rows); break;
+    case VS_QUANT_BNB_INT8: plan_int8(plan, elements, rows, dtype); break;
     case VS_QUANT_NONE:
     case VS_QUANT_COUNT: break;
     }
@@ -85,7 +89,7 @@ bool load_expert_plan(quant_plan *plan, vs_quant quant, const vs_target *target,
     const uint64_t columns = target->dim_count > 0 ? target->shape[target->dim_count - 1] : 1;
     const uint64_t rows = columns > 0 ? target->elements / columns : target->elements;
     if (quant != VS_QUANT_BNB_INT8) {
-        return load_quant_plan(plan, quant, target->elements, rows);
+        return load_quant_plan(plan, quant, target, dtype);
     }
     if (target->elements > UINT64_MAX / 16) {
         return false;

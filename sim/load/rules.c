@@ -25,12 +25,20 @@
 vs_category load_weight_category(vs_dtype dtype)
 {
     switch (vs_dtype_bits(dtype)) {
-    case 32:
+    case 32: /* GPTQ and AWQ pack 4-bit weights and zeros into int32 [6.1] */
+        return vs_dtype_is_float(dtype) ? VS_CAT_W_FP32 : VS_CAT_Q_4BIT;
     case 64: return VS_CAT_W_FP32;
     case 8: return vs_dtype_is_float(dtype) ? VS_CAT_W_FP8 : VS_CAT_Q_INT8;
     case 4: return VS_CAT_Q_4BIT;
     default: return VS_CAT_W_16;
     }
+}
+
+/* float8 and float4 are how a quantised checkpoint is stored, never what a model computes in: torch takes none of
+ * them as its default dtype. */
+static bool is_wide_float(vs_dtype dtype)
+{
+    return vs_dtype_is_float(dtype) && vs_dtype_bits(dtype) >= 16;
 }
 
 static vs_dtype auto_dtype(const vs_model *model)
@@ -39,11 +47,62 @@ static vs_dtype auto_dtype(const vs_model *model)
         return model->config_dtype;
     }
     for (uint32_t i = 0; i < model->tensor_count; i++) {
-        if (vs_dtype_is_float(model->tensors[i].dtype)) {
+        if (is_wide_float(model->tensors[i].dtype)) {
             return model->tensors[i].dtype;
         }
     }
     return VS_DT_F32;
+}
+
+/* ---- dtype of one parameter [2.4] ---------------------------------------------------------- */
+
+/* The model was read by tensor names: its family is unknown, or the checkpoint is quantised already. */
+static bool is_by_name(const vs_model *model)
+{
+    return model->no_split_class == NULL || model->no_split_class[0] == '\0';
+}
+
+/* A matrix of packed integers or of narrow floats. Not: int64 position ids, masks with four dimensions. */
+static bool is_quantised_matrix(const vs_tensor *tensor)
+{
+    const bool is_matrix = tensor->dim_count == 2 || tensor->dim_count == 3;
+    const bool is_wide = is_wide_float(tensor->dtype) || vs_dtype_bits(tensor->dtype) > 32;
+    return is_matrix && !is_wide && tensor->dtype != VS_DT_BOOL;
+}
+
+static const vs_tensor *find_stored_quantised(const vs_model *model)
+{
+    for (uint32_t i = 0; is_by_name(model) && i < model->tensor_count; i++) {
+        if (is_quantised_matrix(&model->tensors[i])) {
+            return &model->tensors[i];
+        }
+    }
+    return NULL;
+}
+
+/* A family's parameters are floats on the meta device, so all of them get the dtype asked for. Of a model read by
+ * names the meta dtypes are unknown: integers stay what they are, and of a checkpoint that is quantised already
+ * also the packed weights and everything that is no .weight or .bias (scales, absmax, code tables). */
+vs_dtype load_target_dtype(const loader *ld, const vs_target *target)
+{
+    if (target->fixed_dtype != VS_DT_COUNT) {
+        return target->fixed_dtype;
+    }
+    if (!is_by_name(ld->model) || target->source_count == 0) {
+        return ld->load_dtype;
+    }
+    const vs_dtype stored = ld->model->tensors[ld->model->sources[target->first_source]].dtype;
+    const vs_str name = vs_str_of(target->name);
+    const bool is_plain = vs_str_ends(name, ".weight") || vs_str_ends(name, ".bias");
+    const bool is_kept = !vs_dtype_is_float(stored) || (ld->stored_quantised != NULL &&
+                                                        (!is_wide_float(stored) || !is_plain));
+    return is_kept ? stored : ld->load_dtype;
+}
+
+bool load_is_absent(const vs_target *target)
+{
+    return target->source_count == 0 &&
+           (target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) == 0;
 }
 
 static vs_dtype resolve_dtype(const loader *ld)
@@ -141,6 +200,14 @@ bool load_resolve_rules(loader *ld, vs_err *err)
         return vs_fail(err, VS_ERR_LIMIT, "--workers %" PRIu32 " is above the limit of %u",
                        scenario->workers, LOAD_WORKERS_MAX);
     }
+    ld->stored_quantised = find_stored_quantised(ld->model);
+    if (scenario->quant != VS_QUANT_NONE && ld->stored_quantised != NULL) {
+        return vs_fail(err, VS_ERR_VALUE,
+                       "--quant %s: the checkpoint is quantised already (%s is stored as %s); "
+                       "leave --quant out",
+                       vs_quant_name(scenario->quant), ld->stored_quantised->name,
+                       vs_dtype_name(ld->stored_quantised->dtype));
+    }
     const uint32_t cores =
         ld->machine->host.cores > 0 ? ld->machine->host.cores : DEFAULT_WORKERS;
     ld->load_dtype = resolve_dtype(ld);
@@ -171,8 +238,7 @@ static vs_bytes warmup_wish(const loader *ld)
         if ((target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) != 0) {
             continue;
         }
-        const vs_dtype dtype =
-            target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
+        const vs_dtype dtype = load_target_dtype(ld, target);
         uint64_t bytes = 0;
         if (!vs_muldiv_u64(target->elements, warmup_bits(ld, target, dtype), 8, &bytes) ||
             !vs_add_u64(total, bytes, &total)) {

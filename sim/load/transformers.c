@@ -132,21 +132,11 @@ void load_finish(loader *ld, load_end end)
 
 /* ---- the work ------------------------------------------------------------------------------ */
 
-static bool target_bytes(const loader *ld, const vs_target *target, vs_bytes *out)
-{
-    const vs_dtype dtype =
-        target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
-    return vs_dtype_bytes(dtype, target->elements, out);
-}
-
 static bool fill_job(loader *ld, uint32_t tensor_index, load_job *job, vs_err *err)
 {
     const vs_tensor *tensor = &ld->model->tensors[tensor_index];
     const vs_target *target = &ld->model->targets[tensor->target];
-    vs_dtype dtype = target->fixed_dtype == VS_DT_COUNT ? ld->load_dtype : target->fixed_dtype;
-    if (!vs_dtype_is_float(tensor->dtype)) {
-        dtype = tensor->dtype; /* integers keep their dtype [2.4] */
-    }
+    const vs_dtype dtype = load_target_dtype(ld, target);
     *job = (load_job){.src_bytes = tensor->size_bytes,
                       .tensor = tensor_index,
                       .mapping = UINT32_MAX,
@@ -198,12 +188,9 @@ static bool fill_mapping(loader *ld, uint32_t target_index, const uint32_t *job_
         ld->jobs[job].mapping = ld->mapping_count;
         mapping->src_bytes += ld->jobs[job].src_bytes; /* bounded by total_src_bytes */
     }
-    if (!target_bytes(ld, target, &mapping->bytes)) {
+    if (!vs_dtype_bytes(load_target_dtype(ld, target), target->elements, &mapping->bytes)) {
         return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits",
                        target->name);
-    }
-    if (target->merge == VS_MERGE_NONE) {
-        mapping->bytes = ld->jobs[ld->sources[mapping->first_source]].dst_bytes;
     }
     ld->mapping_count++;
     return true;

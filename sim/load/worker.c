@@ -14,7 +14,8 @@ static void job_done(loader *ld, uint32_t job_index, bool is_ready)
     }
     vs_assert(mapping->pending > 0);
     mapping->pending--;
-    if (mapping->pending == 0 || !is_ready) {
+    /* Beside a failed source each later one counts: the first of them in order raises, not the last to end. */
+    if (mapping->pending == 0 || mapping->failed_job != NO_JOB) {
         (void)vs_gate_signal(ld->engine, &ld->ready);
     }
 }

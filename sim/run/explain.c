@@ -6,28 +6,36 @@ static vs_bytes rounded(vs_bytes bytes)
     return bytes == 0 ? 0 : (bytes / 512 + (bytes % 512 != 0)) * 512;
 }
 
+/* What one parameter ends as: quantised, or in the load dtype; one that the checkpoint lacks always so. */
+static vs_bytes planned_bytes(const loader *ld, const vs_target *target)
+{
+    const vs_dtype dtype = load_target_dtype(ld, target);
+    const vs_quant experts = load_expert_quant(ld->scenario, target);
+    quant_plan plan = {0};
+    vs_bytes bytes = 0;
+    bool is_planned = false;
+    if (load_is_absent(target)) {
+        is_planned = false;
+    } else if (load_is_quantised(ld->scenario->quant, target)) {
+        is_planned = load_quant_plan(&plan, ld->scenario->quant, target, dtype);
+    } else if (experts != VS_QUANT_NONE) {
+        is_planned = load_expert_plan(&plan, experts, target, dtype);
+    }
+    if (is_planned) {
+        return plan.kept_bytes;
+    }
+    return vs_dtype_bytes(dtype, target->elements, &bytes) ? rounded(bytes) : UINT64_MAX / 2;
+}
+
 vs_bytes run_planned_bytes(const loader *ld)
 {
     vs_bytes total = 0;
-    for (uint32_t i = 0; i < ld->mapping_count; i++) {
-        const vs_target *target = &ld->model->targets[ld->mappings[i].target];
-        const vs_quant linear = load_is_quantised(ld->scenario->quant, target)
-                                    ? ld->scenario->quant
-                                    : VS_QUANT_NONE;
-        const vs_quant quant =
-            linear != VS_QUANT_NONE ? linear : load_expert_quant(ld->scenario, target);
-        quant_plan plan = {0};
-        if ((target->flags & VS_TF_TIED) != 0) {
-            continue;
+    for (uint32_t i = 0; i < ld->model->target_count; i++) {
+        const vs_target *target = &ld->model->targets[i];
+        if ((target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) == 0 &&
+            !vs_add_u64(total, planned_bytes(ld, target), &total)) {
+            return UINT64_MAX;
         }
-        bool is_planned = false;
-        if (linear != VS_QUANT_NONE) {
-            is_planned = load_quant_plan(&plan, quant, target->elements,
-                                         target->dim_count > 0 ? target->shape[0] : 1);
-        } else if (quant != VS_QUANT_NONE) {
-            is_planned = load_expert_plan(&plan, quant, target, ld->load_dtype);
-        }
-        total += is_planned ? plan.kept_bytes : rounded(ld->mappings[i].bytes);
     }
     return total;
 }
@@ -100,7 +108,7 @@ static const char *reason_prefetch(const loader *ld)
         " tensors (%s of %s) were waiting on the card, copied at "
         "%s and quantised at %s, when only %" PRIu32 " of %" PRIu32
         " parameters were done; loading one after the "
-        "other (--no-async) never holds more than one.",
+        "other (--no-async) holds the sources of one parameter at a time.",
         f->staging_count, vs_format_size(f->staging_bytes, waiting),
         vs_dtype_torch_name(ld->load_dtype), vs_format_rate(ld->producer_bps, rate),
         vs_format_rate(ld->quantise_bps, quantised), f->mappings_done, ld->mapping_count);
@@ -117,15 +125,14 @@ static const char *reason_other(const loader *ld)
     if (vs_str_is(vs_str_of(f->stage), "merge")) {
         what = "to stack and concatenate the experts of one layer, which for a moment needs "
                "them twice";
-    } else if (vs_str_is(vs_str_of(f->stage), "quantise") ||
-               vs_str_is(vs_str_of(f->stage), "set")) {
+    } else if (vs_str_is(vs_str_of(f->stage), "quantise")) {
         what = "to quantise one parameter, whose source stays until the result is there";
     } else if (vs_str_is(vs_str_of(f->stage), "warmup")) {
         what = "for the warm-up allocation, which counts on the card's total and not on what "
                "is free "
                "(--no-warmup leaves it out)";
     } else if (vs_str_is(vs_str_of(f->stage), "finalise")) {
-        what = "for parameters that the load had to skip";
+        what = "at the end, for parameters and buffers that the checkpoint does not hold";
     }
     return vs_arena_printf(
         ld->arena,

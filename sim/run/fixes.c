@@ -90,6 +90,27 @@ static bool try_settings(fixer *f, const vs_run_result *failed, vs_err *err)
     return is_fine;
 }
 
+/* The same machine with another card, on the link that --gpu would give it there. */
+static vs_machine with_card(fixer *f, const vs_gpu *gpu)
+{
+    vs_machine_spec spec = f->input->scenario->machine;
+    vs_machine resolved = {0};
+    vs_machine machine = *f->input->machine;
+    vs_err own = {0};
+    vs_arena_rewind(f->scratch, f->mark);
+    spec.gpus[0] = vs_str_of(gpu->id);
+    spec.gpu_count = 1;
+    machine.gpus[0] = *gpu;
+    /* A host of the user's own catalogue is not known here: then the link stays as it is. */
+    if (vs_machine_resolve(&resolved, f->scratch, &spec, NULL, &own)) {
+        machine.gpus[0] = resolved.gpus[0];
+        machine.host.h2d_pinned_bps = resolved.host.h2d_pinned_bps;
+        machine.host.h2d_pageable_bps = resolved.host.h2d_pageable_bps;
+        machine.host.d2h_bps = resolved.host.d2h_bps;
+    }
+    return machine;
+}
+
 /* Cards larger than the present one, smallest first; the first that fits is the answer. At most four tries. */
 static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *err)
 {
@@ -107,8 +128,7 @@ static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *
             return true;
         }
         above = next->total_bytes;
-        vs_machine machine = *f->input->machine;
-        machine.gpus[0] = *next;
+        const vs_machine machine = with_card(f, next);
         char change[96] = "--gpu ";
         const size_t used = strlen(change);
         const size_t len = strlen(next->id);

@@ -51,6 +51,7 @@ static void fill_oom(vs_oom_result *out, const loader *ld)
     out->staging_bytes = f->staging_bytes;
     out->staging_count = f->staging_count;
     out->is_swallowed = f->is_swallowed;
+    out->is_reported = f->is_reported;
     out->mappings_done = f->mappings_done;
     out->mappings = ld->mapping_count;
 }
@@ -105,7 +106,8 @@ void run_fill_result(vs_run_result *result, const loader *ld, const vs_timeline 
             result->peak.categories[c] = peak.categories[c];
         }
     }
-    result->has_oom = ld->failure.has_failed;
+    /* The kernel may kill the process before a copy that failed on the card is noticed: then that is the verdict. */
+    result->has_oom = result->verdict == VS_VERDICT_OOM;
     if (result->has_oom) {
         fill_oom(&result->oom, ld);
     }

@@ -58,12 +58,14 @@ typedef struct {
     vs_ns surface_time_ns; /* where the program would notice [2.5] */
     const char *surface_tensor;
     uint32_t surface_consumed_ppm;
-    bool is_swallowed;      /* the loader catches it and raises a conversion error at the end */
+    bool is_swallowed;      /* the loader catches it and goes on */
     uint32_t mappings_done; /* parameters finished at the first failure */
     uint32_t mappings;
     const char *message;    /* as PyTorch words it */
     vs_bytes staging_bytes; /* waiting on the card, not in final form, at that moment */
     uint32_t staging_count; /* tensors of it */
+    bool
+        is_reported; /* caught, and nothing worse came: raised after the load as a conversion error */
 } vs_oom_result;
 
 typedef struct {
@@ -71,7 +73,7 @@ typedef struct {
     vs_gpu_result gpus[VS_GPUS_MAX];
     uint32_t gpu_count; /* this version loads onto one */
     vs_peak peak;
-    bool has_oom;
+    bool has_oom; /* the verdict is oom */
     vs_oom_result oom;
     const char *headline; /* one line, the verdict first: "FITS: peak 12.90 GiB of 23.64 GiB" */
     const char *reason;   /* why it ran out, one sentence; "" when it fits */
