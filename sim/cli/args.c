@@ -80,6 +80,15 @@ static bool needs_value(const word *w)
     return vs_str_is(w->name, "vary");
 }
 
+/* --async=on is fine; --no-async=on, --print-scenario=off and --help=5 are not. */
+static bool takes_value(const word *w)
+{
+    if (w->option == NULL) {
+        return vs_str_is(w->name, "vary");
+    }
+    return !w->is_negated && w->option->values[0] != '\0';
+}
+
 /* Takes the next word and, for `--key value`, its value. */
 static bool next_word(int argc, char **argv, int *pos, word *out, vs_err *err)
 {
@@ -107,8 +116,9 @@ static bool next_word(int argc, char **argv, int *pos, word *out, vs_err *err)
     if (!find_option(&w, err)) {
         return false;
     }
-    if (w.is_negated && w.has_value) {
-        return vs_fail(err, VS_ERR_USAGE, "%s: --no-%s takes no value", text, w.option->key);
+    if (w.has_value && !takes_value(&w)) {
+        return vs_fail(err, VS_ERR_USAGE, "%s: --%.*s takes no value", text, (int)w.name.len,
+                       w.name.ptr);
     }
     if (needs_value(&w) && !w.has_value) {
         if (*pos >= argc) {
@@ -138,6 +148,14 @@ static bool add_vary(cli_args *args, vs_str text, vs_err *err)
     }
     cli_vary *vary = &args->varies[args->vary_count];
     *vary = (cli_vary){.option = vs_option_find((vs_str){text.ptr, equals})};
+    for (uint32_t i = 0; vary->option != NULL && i < args->vary_count; i++) {
+        if (args->varies[i].option == vary->option) {
+            return vs_fail(err, VS_ERR_USAGE,
+                           "--vary %s: given twice; one --vary holds all its values, separated "
+                           "by commas",
+                           vary->option->key);
+        }
+    }
     if (vary->option == NULL) {
         return unknown_option((vs_str){text.ptr, equals}, err);
     }
@@ -168,7 +186,6 @@ static bool take_output(cli_args *args, const word *w)
     const char *value = w->value.ptr; /* a whole argv word's tail: terminated */
     if (strcmp(key, "json") == 0) {
         args->json = value;
-        args->is_quiet = vs_str_is(w->value, "-");
     } else if (strcmp(key, "tape") == 0) {
         args->tape = value;
     } else if (strcmp(key, "trace") == 0) {
@@ -203,6 +220,9 @@ static bool take_own(cli_args *args, const word *w, vs_err *err)
 static bool take_setting(cli *c, cli_args *args, const word *w, bool *gpu_seen, vs_err *err)
 {
     vs_str value = w->value;
+    if (args->setting == NULL) {
+        args->setting = w->option->key;
+    }
     if (w->option->kind == VS_OPT_FLAG && !w->has_value) {
         value = vs_str_of(w->is_negated ? "off" : "on");
     }
@@ -238,6 +258,34 @@ static bool read_scenario_file(cli *c, cli_args *args, int argc, char **argv, vs
     return true;
 }
 
+static bool is_stdout(const char *path)
+{
+    return path != NULL && strcmp(path, "-") == 0;
+}
+
+/* Standard output holds one thing: the report, or the one output that was sent there. Pictures need a name. */
+static bool check_outputs(cli_args *args, vs_err *err)
+{
+    const int count = is_stdout(args->json) + is_stdout(args->tape) + is_stdout(args->trace) +
+                      is_stdout(args->csv);
+    if (is_stdout(args->png) || is_stdout(args->svg)) {
+        return vs_fail(
+            err, VS_ERR_USAGE, "--%s -: a picture goes to a file; name one, as in load.%s",
+            is_stdout(args->png) ? "png" : "svg", is_stdout(args->png) ? "png" : "svg");
+    }
+    if (count > 1) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "two outputs cannot both go to standard output (-); name a file for "
+                       "one of them");
+    }
+    if (args->svg != NULL && !vs_str_ends(vs_str_of(args->svg), ".svg")) {
+        return vs_fail(err, VS_ERR_USAGE, "--svg %s: the name of an SVG file ends in .svg",
+                       args->svg);
+    }
+    args->is_quiet = count == 1;
+    return true;
+}
+
 bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
 {
     bool has_model = false;
@@ -260,9 +308,8 @@ bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
             return false;
         }
     }
-    if (args->svg != NULL && !vs_str_ends(vs_str_of(args->svg), ".svg")) {
-        return vs_fail(err, VS_ERR_USAGE, "--svg %s: the name of an SVG file ends in .svg",
-                       args->svg);
+    if (!check_outputs(args, err)) {
+        return false;
     }
     args->fail_on_oom = args->scenario.fail_on_oom;
     if (args->scenario.model == NULL && !args->wants_help) {

@@ -23,10 +23,11 @@ typedef struct {
     vs_scenario scenario;
     const char *json, *tape, *trace, *csv, *png, *svg; /* paths, NULL: not asked for */
     bool print_scenario;
-    bool is_quiet; /* --json - : nothing else on stdout */
+    bool is_quiet; /* an output goes to stdout: nothing else does */
     bool tensors;  /* inspect --tensors */
     bool fail_on_oom;
     bool wants_help;
+    const char *setting; /* the first setting of the command line, NULL: none */
     cli_vary varies[CLI_VARY_MAX];
     uint32_t vary_count;
 } cli_args;

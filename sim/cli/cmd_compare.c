@@ -165,11 +165,25 @@ static int label_width(const comparison *cmp)
     return (int)(width > 60 ? 60 : width);
 }
 
+static void write_verdict(vs_outfile *out, const row *r)
+{
+    if (r->verdict == VS_VERDICT_OOM) {
+        vs_outfile_printf(
+            out, "out of memory with %" PRIu32 ".%" PRIu32 " %% of the weights in place.\n  ",
+            r->consumed_ppm / 10000, r->consumed_ppm / 1000 % 10);
+    } else {
+        vs_outfile_printf(out, "%s.\n  ",
+                          r->verdict == VS_VERDICT_HOST_OOM ? "killed, out of host RAM"
+                                                            : vs_verdict_name(r->verdict));
+    }
+}
+
 static void write_table(vs_outfile *out, const comparison *cmp)
 {
     vs_assert(cmp->rows != NULL);
     const int width = label_width(cmp);
-    vs_outfile_printf(out, "%s: %" PRIu32 " ways to load it\n\n", cmp->model.name, cmp->total);
+    vs_outfile_printf(out, "%s: %" PRIu32 " way%s to load it\n\n", cmp->model.name, cmp->total,
+                      cmp->total == 1 ? "" : "s");
     vs_outfile_printf(out, "%-*s  %-8s %11s %11s %11s %10s %10s\n", width, "SETTINGS",
                       "VERDICT", "PEAK VRAM", "PEAK RAM", "DISK READ", "LOAD TIME",
                       "TIME/TOKEN");
@@ -188,10 +202,8 @@ static void write_table(vs_outfile *out, const comparison *cmp)
     for (uint32_t i = 0; i < cmp->count; i++) {
         const row *r = &cmp->rows[i];
         if (r->reason[0] != '\0') {
-            vs_outfile_printf(out,
-                              "\n%s: out of memory with %" PRIu32 ".%" PRIu32
-                              " %% of the weights in place.\n  ",
-                              r->label, r->consumed_ppm / 10000, r->consumed_ppm / 1000 % 10);
+            vs_outfile_printf(out, "\n%s: ", r->label);
+            write_verdict(out, r);
             cli_wrapped(out, r->reason, 2, 2);
         }
     }
@@ -278,6 +290,14 @@ static bool compare(comparison *cmp, vs_err *err)
 
 static bool check_args(const cli_args *args, vs_err *err)
 {
+    if (args->tape != NULL && vs_str_is(vs_str_of(args->tape), "-")) {
+        return vs_fail(
+            err, VS_ERR_USAGE,
+            "--tape -: compare writes one file a row; give the name they begin with");
+    }
+    if (args->tensors) {
+        return vs_fail(err, VS_ERR_USAGE, "--tensors belongs to `vramscope inspect`");
+    }
     if (args->trace != NULL || args->csv != NULL || args->svg != NULL || args->print_scenario) {
         return vs_fail(
             err, VS_ERR_USAGE,

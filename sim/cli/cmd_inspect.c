@@ -285,6 +285,23 @@ static bool write_result(const cli_args *args, const vs_model *model, vs_err *er
     return vs_outfile_commit(out, err);
 }
 
+/* What would be ignored is refused: an answer that leaves out part of the question misleads. */
+static bool check_args(const cli_args *args, vs_err *err)
+{
+    if (args->setting != NULL) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--%s: inspect reads the model only; `vramscope sim` takes settings",
+                       args->setting);
+    }
+    if (args->tape != NULL || args->trace != NULL || args->csv != NULL || args->png != NULL ||
+        args->svg != NULL || args->print_scenario || args->vary_count > 0) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "inspect writes --json only and runs nothing; the other outputs and "
+                       "--vary belong to `vramscope sim` and `compare`");
+    }
+    return true;
+}
+
 int cmd_inspect(cli *c, int argc, char **argv)
 {
     cli_args args = {0};
@@ -296,7 +313,7 @@ int cmd_inspect(cli *c, int argc, char **argv)
     if (args.wants_help) {
         return cmd_help(c, 1, (char *[]){(char[]){"inspect"}});
     }
-    if (!cli_read_model(c, &model, args.scenario.model, &err) ||
+    if (!check_args(&args, &err) || !cli_read_model(c, &model, args.scenario.model, &err) ||
         !write_result(&args, &model, &err)) {
         return cli_error(&err);
     }

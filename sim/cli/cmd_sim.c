@@ -108,6 +108,26 @@ static bool simulate(cli *c, const cli_args *args, bool *out_is_oom, vs_err *err
     return write_outputs(c, args, &run, err);
 }
 
+/* What would be ignored is refused. */
+static bool check_args(const cli_args *args, vs_err *err)
+{
+    if (args->vary_count > 0) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--vary: sim runs one scenario; use `vramscope compare` for several");
+    }
+    if (args->tensors) {
+        return vs_fail(err, VS_ERR_USAGE, "--tensors belongs to `vramscope inspect`");
+    }
+    if (args->print_scenario &&
+        (args->json != NULL || args->tape != NULL || args->trace != NULL || args->csv != NULL ||
+         args->png != NULL || args->svg != NULL)) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--print-scenario writes the scenario and stops: leave --json and the "
+                       "other outputs out, or leave it out");
+    }
+    return true;
+}
+
 int cmd_sim(cli *c, int argc, char **argv)
 {
     cli_args args = {0};
@@ -119,12 +139,7 @@ int cmd_sim(cli *c, int argc, char **argv)
     if (args.wants_help) {
         return cmd_help(c, 1, (char *[]){(char[]){"sim"}});
     }
-    if (args.vary_count > 0) {
-        (void)vs_fail(&err, VS_ERR_USAGE,
-                      "--vary: sim runs one scenario; use `vramscope compare` for several");
-        return cli_error(&err);
-    }
-    if (!simulate(c, &args, &is_oom, &err)) {
+    if (!check_args(&args, &err) || !simulate(c, &args, &is_oom, &err)) {
         return cli_error(&err);
     }
     return is_oom && args.fail_on_oom ? EXIT_OOM : EXIT_OK;

@@ -76,13 +76,19 @@ static bool wait_for(pid_t child, const char *path, vs_err *err)
     return true;
 }
 
+/* A path as a word of a command line: one that begins with a dash is no option. */
+static char *word_of(cli *c, const char *path)
+{
+    return vs_arena_printf(&c->inputs, "%s%s", path[0] == '-' ? "./" : "", path);
+}
+
 bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_count,
               vs_err *err)
 {
     char viewer[4096];
     char shot[] = "--shot";
     char **argv = VS_ARRAY(&c->inputs, char *, (size_t)tape_count + 4);
-    char *target = vs_str_copy(&c->inputs, vs_str_of(path));
+    char *target = word_of(c, path);
     if (argv == NULL || target == NULL || !cli_viewer_path(viewer, sizeof viewer)) {
         return vs_fail_memory(err, &c->inputs, "the picture");
     }
@@ -91,7 +97,7 @@ bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_
     argv[n++] = shot;
     argv[n++] = target;
     for (uint32_t i = 0; i < tape_count; i++) {
-        argv[n] = vs_str_copy(&c->inputs, vs_str_of(tapes[i]));
+        argv[n] = word_of(c, tapes[i]);
         if (argv[n++] == NULL) {
             return vs_fail_memory(err, &c->inputs, "the picture");
         }

@@ -146,8 +146,10 @@ static void oom(vs_outfile *out, const cli_run *run)
         vs_outfile_printf(
             out, "  The program notices at %s, at %s%s\n",
             vs_format_duration(o->surface_time_ns, when), o->surface_tensor,
-            o->is_swallowed
+            o->is_reported
                 ? " (caught there; raised after the load as a weight conversion error)"
+            : o->is_swallowed
+                ? ", which also fails (the first was caught by the loader, this one is not)"
                 : "");
     }
     vs_outfile_printf(out, "\n  %s\n", o->message);

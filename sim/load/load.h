@@ -101,7 +101,7 @@ typedef struct {
     bool is_idle;
 } copy_worker;
 
-#define LOAD_WORKERS_MAX 64
+#define LOAD_WORKERS_MAX 256 /* as many as --workers takes */
 
 typedef enum {
     CONSUME_NEXT,     /* take the next mapping, wait for its sources */

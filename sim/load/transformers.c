@@ -247,11 +247,10 @@ static bool make_workers(loader *ld, vs_err *err)
     }
     ld->lane_disk = vs_tape_add_lane(ld->tape, "disk");
     for (uint32_t i = 0; i < count; i++) {
-        char lane[16] = "cpu";
-        if (count > 1) {
-            lane[3] = ' ';
-            lane[4] = (char)(i < 9 ? '1' + i : '0' + (i + 1) / 10);
-            lane[5] = (char)(i < 9 ? '\0' : '0' + (i + 1) % 10);
+        const char *lane =
+            count == 1 ? "cpu" : vs_arena_printf(ld->arena, "cpu %" PRIu32, i + 1);
+        if (lane == NULL) {
+            return vs_fail_memory(err, ld->arena, "workers");
         }
         ld->workers[i] = (copy_worker){.process = {.step = worker_step, .name = "copy worker"},
                                        .owner = ld,

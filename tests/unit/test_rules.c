@@ -118,8 +118,8 @@ static void workers_are_four_or_as_many_as_asked_for(void **state)
     scenario_go(&s->run, "qwen2.5-0.5b", "gpu=8GiB async=off");
     assert_int_equal(s->run.result.workers, 0);
     vs_err err = {0};
-    assert_false(scenario_try(&s->run, "qwen2.5-0.5b", "gpu=8GiB workers=65", &err));
-    assert_non_null(strstr(err.text, "limit of 64"));
+    assert_false(scenario_try(&s->run, "qwen2.5-0.5b", "gpu=8GiB workers=257", &err));
+    assert_non_null(strstr(err.text, "from 1 to 256"));
 }
 
 static void more_workers_than_tensors_are_fine(void **state)
@@ -127,7 +127,7 @@ static void more_workers_than_tensors_are_fine(void **state)
     static const char *const lines[] = {"x.weight BF16 64,64", "lm_head.weight BF16 16,64"};
     stored *s = *state;
     STORED_TENSORS(s, lines);
-    assert_int_equal(stored_go(s, "gpu=1GiB workers=64")->verdict, VS_VERDICT_FITS);
+    assert_int_equal(stored_go(s, "gpu=1GiB workers=256")->verdict, VS_VERDICT_FITS);
     assert_int_equal(s->run.result.loaded_bytes, 64 * 64 * 2 + 16 * 64 * 2);
 }
 

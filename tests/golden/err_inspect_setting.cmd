@@ -1,0 +1,1 @@
+vramscope inspect llama-2-7b --dtype fp32
