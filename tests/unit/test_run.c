@@ -236,6 +236,39 @@ static void what_would_fit_is_simulated_not_guessed(void **state)
     fail_msg("--dtype bf16 is not among the fixes");
 }
 
+/* Another card hangs on another link: the fix has to be what `--gpu NAME` gives, to the nanosecond. */
+static void a_card_among_the_fixes_is_simulated_on_its_own_link(void **state)
+{
+    (void)state;
+    scenario_run s;
+    vs_arena scratch;
+    vs_err err = {0};
+    vs_fix_list list = {0};
+    uint32_t cards = 0;
+    scenario_open(&s);
+    assert_true(vs_arena_open(&scratch, (size_t)4 << 30, &err));
+    /* a T4 is PCIe 3, what holds 24.24 GiB is not */
+    scenario_go(&s, "llama-2-13b", "gpu=t4 cache=warm");
+    const vs_run_input input = {
+        .model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
+    scenario_must(vs_run_fixes(&scratch, &s.inputs, &input, &s.result, &list, &err), &err);
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (strncmp(list.fixes[i].change, "--gpu ", 6) != 0) {
+            continue;
+        }
+        char words[128];
+        (void)snprintf(words, sizeof words, "gpu=%s cache=warm", list.fixes[i].change + 6);
+        scenario_go(&s, "llama-2-13b", words);
+        assert_int_equal(list.fixes[i].verdict, s.result.verdict);
+        assert_int_equal(list.fixes[i].peak_used_bytes, s.result.gpus[0].peak_used_bytes);
+        assert_int_equal(list.fixes[i].load_ns, s.result.load_ns);
+        cards++;
+    }
+    assert_int_equal(cards, 1);
+    vs_arena_close(&scratch);
+    scenario_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +281,7 @@ int main(void)
         cmocka_unit_test(several_gpus_are_refused_in_words),
         cmocka_unit_test(a_run_can_be_stopped),
         cmocka_unit_test(what_would_fit_is_simulated_not_guessed),
+        cmocka_unit_test(a_card_among_the_fixes_is_simulated_on_its_own_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
