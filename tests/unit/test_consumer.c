@@ -190,6 +190,48 @@ static void a_caught_failure_may_be_followed_by_a_fatal_one(void **state)
     assert_true(r->oom.has_surfaced);
 }
 
+/* ---- int8 goes through the host [6.2] ---------------------------------------------------------------- */
+
+#define MISTRAL_LARGEST UINT64_C(58720256)   /* 14336 x 4096 */
+#define MISTRAL_LINEAR  UINT64_C(6979321856) /* without embeddings, head and norms */
+
+static void int8_takes_host_memory_for_the_largest_weight(void **state)
+{
+    stored *s = *state;
+    scenario_go(&s->run, "mistral-7b-v0.1", "gpu=rtx-4090 quant=bnb-int8 dtype=bf16");
+    /* stored as bf16: loading casts nothing, so this is the quantiser: 2n, and 2n more for its cast to fp16 */
+    assert_int_equal(s->run.result.host_peak_anon_bytes,
+                     s->run.machine.host.base_rss_bytes + 4 * MISTRAL_LARGEST);
+    scenario_go(&s->run, "mistral-7b-v0.1", "gpu=rtx-4090 quant=bnb-nf4 dtype=bf16");
+    assert_int_equal(s->run.result.host_peak_anon_bytes, s->run.machine.host.base_rss_bytes);
+}
+
+static void int8_may_run_out_of_host_memory(void **state)
+{
+    stored *s = *state;
+    scenario_go(&s->run, "mistral-7b-v0.1",
+                "gpu=rtx-4090 quant=bnb-int8 dtype=bf16 ram=550MiB");
+    assert_int_equal(s->run.result.verdict, VS_VERDICT_HOST_OOM);
+    assert_false(s->run.result.has_oom);
+    assert_non_null(strstr(s->run.result.headline, "host RAM"));
+}
+
+static void int8_pays_for_the_way_to_the_host_and_back(void **state)
+{
+    stored *s = *state;
+    vs_ns down = 0;
+    vs_ns up = 0;
+    scenario_go(&s->run, "mistral-7b-v0.1", "gpu=rtx-4090 quant=bnb-nf4 dtype=bf16");
+    const vs_ns on_the_card = s->run.result.load_ns;
+    scenario_go(&s->run, "mistral-7b-v0.1", "gpu=rtx-4090 quant=bnb-int8 dtype=bf16");
+    const vs_host *host = &s->run.machine.host;
+    const uint64_t second = UINT64_C(1000000000);
+    assert_true(vs_muldiv_u64(2 * MISTRAL_LINEAR, second, host->d2h_bps, &down));
+    assert_true(vs_muldiv_u64(2 * MISTRAL_LINEAR, second, host->h2d_pageable_bps, &up));
+    assert_true(s->run.result.load_ns > on_the_card + (down + up) / 100 * 99);
+    assert_true(s->run.result.load_ns < on_the_card + (down + up) / 100 * 101);
+}
+
 /* ---- axolotl's patch [7] ---------------------------------------------------------------------------- */
 
 /* "then empties the CUDA cache (once per parameter)": nothing of the merge stays reserved. */
@@ -234,6 +276,9 @@ int main(void)
         WITH_STORED(a_prefetched_merge_has_the_other_projection_beside_it),
         WITH_STORED(a_failed_merge_is_caught_and_raised_at_the_end),
         WITH_STORED(a_caught_failure_may_be_followed_by_a_fatal_one),
+        WITH_STORED(int8_takes_host_memory_for_the_largest_weight),
+        WITH_STORED(int8_may_run_out_of_host_memory),
+        WITH_STORED(int8_pays_for_the_way_to_the_host_and_back),
         WITH_STORED(the_patch_empties_the_cache_after_each_parameter),
         WITH_STORED(the_patch_failing_ends_the_load),
     };

@@ -64,6 +64,21 @@ static void a_failed_source_shows_when_its_turn_comes(void **state)
     assert_int_equal(r->oom.surface_time_ns, first_copy_end);
 }
 
+/* c fails on the card while b is on its way; quantising b then takes more host memory than there is. The process is
+ * killed before it could meet the failed copy: there is no oom to report. */
+static void a_kill_comes_before_a_failure_nobody_has_seen(void **state)
+{
+    static const char *const lines[] = {"b.weight BF16 8192,8192", "c.weight BF16 65536,8192",
+                                        "lm_head.weight BF16 16,64"};
+    stored *s = *state;
+    STORED_TENSORS(s, lines);
+    const vs_run_result *r =
+        stored_go(s, "gpu=900MiB quant=bnb-int8 async=on warmup=off workers=2 ram=600MiB");
+    assert_true(count_events(&s->run.timeline, VS_EV_OOM) > 0);
+    assert_int_equal(r->verdict, VS_VERDICT_HOST_OOM);
+    assert_false(r->has_oom);
+}
+
 /* Thousands of jobs that fail one after another end, and quickly. */
 static void every_copy_may_fail(void **state)
 {
@@ -80,6 +95,7 @@ int main(void)
         WITH_STORED(the_whole_checkpoint_is_queued_before_the_first_is_consumed),
         WITH_STORED(after_the_first_failed_copy_the_others_go_on),
         WITH_STORED(a_failed_source_shows_when_its_turn_comes),
+        WITH_STORED(a_kill_comes_before_a_failure_nobody_has_seen),
         WITH_STORED(every_copy_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
