@@ -74,6 +74,9 @@ complains 1 "cut.tape" --shot "$dir/x.png" "$dir/cut.tape" && [ ! -e "$dir/x.png
 ok "a truncated tape leaves no picture" $?
 complains 1 "none/x.png" --shot "$dir/none/x.png" "$dir/oom.tape"; ok "a folder that is not there" $?
 complains 1 "--font" --shot "$dir/x.png" --font "$dir/oom.tape" "$dir/oom.tape"; ok "a file that is no font" $?
+"$out/vramscope" sim qwen3-0.6b --gpu 8GiB --svg "$dir/s.svg" --png "$dir/s.png" >/dev/null &&
+    [ "$(head -c 4 "$dir/s.svg")" = "<svg" ] && is_png "$dir/s.png"
+ok "sim draws SVG and PNG" $?
 SDL_VIDEODRIVER=none complains 1 "--shot" "$dir/oom.tape"; ok "no display says what to do instead" $?
 [ -z "$(find "$dir" -name '*tmp*')" ]; ok "no temporary file is left" $?
 echo "1..$count"

@@ -1,0 +1,1 @@
+vramscope sim qwen3-0.6b --svg a.png
