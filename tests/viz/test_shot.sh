@@ -77,7 +77,16 @@ complains 1 "--font" --shot "$dir/x.png" --font "$dir/oom.tape" "$dir/oom.tape";
 "$out/vramscope" sim qwen3-0.6b --gpu 8GiB --svg "$dir/s.svg" --png "$dir/s.png" >/dev/null &&
     [ "$(head -c 4 "$dir/s.svg")" = "<svg" ] && is_png "$dir/s.png"
 ok "sim draws SVG and PNG" $?
-SDL_VIDEODRIVER=none complains 1 "--shot" "$dir/oom.tape"; ok "no display says what to do instead" $?
+complains 1 "after the end" --shot "$dir/x.png" --range 100s..200s "$dir/oom.tape"; ok "a range after the end" $?
+SDL_VIDEODRIVER=none complains 1 "--shot" "$dir/oom.tape"; ok "no such display driver says what to do instead" $?
+# SDL itself would fall back to a driver that shows nothing and wait for ever.
+view_plain=$view
+view=timeout_view
+timeout_view() { env -u SDL_VIDEODRIVER "$@" timeout 10 "$view_plain" "$dir/oom.tape"; }
+complains 1 "--shot" -u XDG_RUNTIME_DIR; ok "no display ends at once, with one line" $?
+complains 1 "--shot" XDG_RUNTIME_DIR="$dir"; ok "so does one with a runtime folder" $?
+complains 1 "--shot" -u XDG_RUNTIME_DIR DISPLAY=:4242; ok "and a display that is not there" $?
+view=$view_plain
 [ -z "$(find "$dir" -name '*tmp*')" ]; ok "no temporary file is left" $?
 echo "1..$count"
 exit $failed

@@ -90,16 +90,21 @@ static void assert_golden(scratch *s, const vs_draw_list *list, const char *gold
     vs_file_close(&got);
 }
 
-/* Is there a run of text that begins with this? */
-static bool has_text(const vs_draw_list *list, const char *start)
+/* The first run of text that begins with this, or NULL. */
+static const vs_draw_item *find_text(const vs_draw_list *list, const char *start)
 {
     for (uint32_t i = 0; i < list->count; i++) {
         if (list->items[i].kind == VS_DRAW_TEXT &&
             strncmp(list->items[i].u.text.bytes, start, strlen(start)) == 0) {
-            return true;
+            return &list->items[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool has_text(const vs_draw_list *list, const char *start)
+{
+    return find_text(list, start) != NULL;
 }
 
 static void the_small_tape_is_drawn_as_it_was(void **state)
@@ -145,10 +150,92 @@ static void verdict_capacity_and_reason_are_in_the_picture(void **state)
     assert_true(has_text(&p->list, "capacity 8.00 GiB (8,589,934,592 B)"));
     assert_true(has_text(&p->list, "capacity 16.00 GiB"));
     assert_true(has_text(&p->list, "OOM 8.0 ms  +2.00 GiB"));
-    assert_true(has_text(&p->list, "the program notices"));
+    assert_true(has_text(&p->list, "the program notices at 9.0 ms"));
     assert_true(has_text(&p->list, "Two more GiB"));
     assert_true(has_text(&p->list, "toy  bf16"));
     assert_true(has_text(&p->list, "vramscope sim toy"));
+}
+
+/* Do these two runs of text, drawn from their left ends, stand in each other's way? */
+static bool is_overlap(const vs_draw_item *a, const vs_draw_item *b)
+{
+    const vs_metrics metrics = vs_metrics_fixed();
+    int32_t w[2];
+    const vs_draw_item *items[2] = {a, b};
+    for (size_t i = 0; i < 2; i++) {
+        const vs_text_style style = {.size_px = items[i]->u.text.size_px};
+        assert_int_equal(items[i]->u.text.align, VS_ALIGN_LEFT);
+        w[i] = vs_text_width(&metrics, &style, vs_str_of(items[i]->u.text.bytes));
+    }
+    return abs(a->rect.y - b->rect.y) < 12 && a->rect.x < b->rect.x + w[1] &&
+           b->rect.x < a->rect.x + w[0];
+}
+
+static void the_capacity_keeps_clear_of_the_failure_at_any_zoom(void **state)
+{
+    scratch *s = *state;
+    picture *p = picture_of(s, small_tape);
+    p->view.width = 1200;
+    draw(s, p, false);
+    uint32_t seen = 0;
+    for (vs_ns t0 = 0; t0 < 8 * MS; t0 += MS / 8) {
+        vs_camera_range(&p->view.camera, t0, 10 * MS);
+        draw(s, p, false);
+        const vs_draw_item *capacity = find_text(&p->list, "capacity 8.00 GiB");
+        const vs_draw_item *notice = find_text(&p->list, "the program notices at 9.0 ms");
+        assert_non_null(capacity);
+        if (notice != NULL) {
+            seen++;
+            assert_false(is_overlap(capacity, notice));
+        }
+    }
+    assert_true(seen > 40);
+}
+
+/* A process killed for host memory: nothing on the card failed. */
+static bool killed_tape(vs_arena *arena, vs_timeline *out, vs_err *err)
+{
+    vs_tape *tape = vs_tape_new(arena, &(vs_tape_desc){0});
+    if (tape == NULL) {
+        return false;
+    }
+    vs_tape_add_device(tape, VS_DEVICE_GPU, "gpu0", 8 * VS_GIB);
+    vs_tape_add_device(tape, VS_DEVICE_HOST, "host", VS_GIB);
+    small_level(tape, 0, 0, VS_CAT_CONTEXT, VS_GIB / 2);
+    small_level(tape, 1 * MS, 1, VS_CAT_HOSTHEAP, VS_GIB);
+    vs_tape_set_meta(tape, "verdict", "host_oom");
+    vs_tape_set_meta(tape, "reason", "More than the host has.");
+    return vs_tape_seal(tape, out, err);
+}
+
+static void a_kill_for_host_memory_is_explained_too(void **state)
+{
+    scratch *s = *state;
+    picture *p = picture_of(s, killed_tape);
+    draw(s, p, false);
+    assert_true(has_text(&p->list, "KILLED"));
+    assert_true(has_text(&p->list, "Killed: out of host RAM"));
+    assert_true(has_text(&p->list, "More than the host has."));
+}
+
+static void a_card_without_room_keeps_the_reason(void **state)
+{
+    scratch *s = *state;
+    picture *p = picture_of(s, small_tape);
+    draw(s, p, false);
+    assert_true(has_text(&p->list, "asked for 2.00 GiB"));
+    const vs_source sources[3] = {p->source, p->source, p->source};
+    p->view.sources = sources;
+    p->view.source_count = 3;
+    uint32_t brief = 0;
+    for (p->view.height = 700; p->view.height < 1300; p->view.height += 10) {
+        draw(s, p, false);
+        if (has_text(&p->list, "Out of memory at")) {
+            assert_true(has_text(&p->list, "Two more GiB"));
+            brief += !has_text(&p->list, "asked for 2.00 GiB");
+        }
+    }
+    assert_true(brief > 0);
 }
 
 static void the_readout_says_what_the_column_under_the_pointer_shows(void **state)
@@ -307,6 +394,9 @@ int main(void)
         WITH_SCRATCH(the_overlay_is_drawn_as_it_was),
         WITH_SCRATCH(an_empty_tape_has_a_picture_that_says_so),
         WITH_SCRATCH(verdict_capacity_and_reason_are_in_the_picture),
+        WITH_SCRATCH(the_capacity_keeps_clear_of_the_failure_at_any_zoom),
+        WITH_SCRATCH(a_kill_for_host_memory_is_explained_too),
+        WITH_SCRATCH(a_card_without_room_keeps_the_reason),
         WITH_SCRATCH(the_readout_says_what_the_column_under_the_pointer_shows),
         WITH_SCRATCH(rows_share_their_scales_and_their_left_and_right_edge),
         cmocka_unit_test(panes_never_overlap_nor_leave_the_picture),

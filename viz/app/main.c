@@ -29,6 +29,22 @@ static int print_page(bool is_help, vs_err *err)
     return vs_outfile_commit(out, err) ? EXIT_DONE : complain(err);
 }
 
+/* A range that begins after every run has ended shows nothing. */
+static bool check_range(const vs_view_options *options, const vs_runs *runs, vs_err *err)
+{
+    vs_ns end = 0;
+    for (uint32_t i = 0; i < runs->count; i++) {
+        end = runs->sources[i].tl->end_ns > end ? runs->sources[i].tl->end_ns : end;
+    }
+    if (!options->has_range || options->range_t0 <= end) {
+        return true;
+    }
+    char first[VS_TEXT_BYTES];
+    char last[VS_TEXT_BYTES];
+    return vs_fail(err, VS_ERR_VALUE, "--range begins at %s, after the end of the run at %s",
+                   vs_format_duration(options->range_t0, first), vs_format_duration(end, last));
+}
+
 int main(int argc, char **argv)
 {
     static const vs_err no_error = {0};
@@ -43,6 +59,10 @@ int main(int argc, char **argv)
     }
     vs_runs runs;
     if (!vs_runs_open(&runs, &options, &err)) {
+        return complain(&err);
+    }
+    if (!check_range(&options, &runs, &err)) {
+        vs_runs_close(&runs);
         return complain(&err);
     }
     vs_font *font = vs_font_open(options.font, &err);

@@ -303,7 +303,7 @@ void vs_view_options_help(vs_outfile *out)
 {
     vs_outfile_printf(
         out,
-        "usage: vramscope-view [OPTIONS] [FILE.tape ...]\n\n"
+        "usage: vramscope view [OPTIONS] [FILE.tape ...]\n\n"
         "Draws what filled a GPU's memory while a model was loaded. Several tapes share one\n"
         "byte scale and one time axis, one row each.\n\n");
     for (size_t i = 0; i < ROW_COUNT; i++) {
@@ -320,6 +320,6 @@ void vs_view_options_help(vs_outfile *out)
     }
     vs_outfile_printf(out,
                       "\nIn the window press ? for keys. Exit: 0 done, 1 error, 2 usage.\n\n"
-                      "  vramscope sim llama-2-7b --tape run.tape && vramscope-view run.tape\n"
-                      "  vramscope-view --shot both.png async.tape sequential.tape\n");
+                      "  vramscope sim llama-2-7b --tape run.tape && vramscope view run.tape\n"
+                      "  vramscope view --shot both.png async.tape sequential.tape\n");
 }

@@ -280,13 +280,47 @@ static bool loop(app *a, vs_err *err)
 
 /* ---- opening and closing ----------------------------------------------------------------- */
 
+/* Without a display SDL falls back to drivers that show nothing and get no input: the program
+ * would wait for ever. Whoever names such a driver in SDL_VIDEODRIVER gets it. */
+static bool has_display(void)
+{
+    static const char *const blind[] = {"offscreen", "dummy", "evdev"};
+    const char *driver = SDL_GetCurrentVideoDriver();
+    const char *asked = SDL_getenv("SDL_VIDEODRIVER");
+    for (size_t i = 0; i < sizeof blind / sizeof blind[0]; i++) {
+        if (driver != NULL && strcmp(driver, blind[i]) == 0) {
+            return asked != NULL && asked[0] != '\0';
+        }
+    }
+    return true;
+}
+
+/* Wayland cannot work without XDG_RUNTIME_DIR and its library says so in a line of its own, so
+ * then only the others are tried. */
+static void skip_wayland(void)
+{
+#ifdef __linux__
+    const char *runtime = SDL_getenv("XDG_RUNTIME_DIR");
+    const char *asked = SDL_getenv("SDL_VIDEODRIVER");
+    if ((runtime == NULL || runtime[0] == '\0') && asked == NULL) {
+        SDL_SetHint(SDL_HINT_VIDEODRIVER, "x11,KMSDRM");
+    }
+#endif
+}
+
 static bool open_window(app *a, const vs_view_options *options, vs_err *err)
 {
     SDL_SetMainReady();
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
+    skip_wayland();
     if (SDL_Init(SDL_INIT_VIDEO) != 0) {
         return sdl_fail(err, "no window can be opened");
+    }
+    if (!has_display()) {
+        return vs_fail(err, VS_ERR_IO,
+                       "no window can be opened: no display was found (DISPLAY, "
+                       "WAYLAND_DISPLAY); without a display use --shot FILE.png");
     }
     char title[VS_HEADLINE_BYTES];
     char name[VS_HEADLINE_BYTES + 16];

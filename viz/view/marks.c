@@ -44,6 +44,77 @@ void vs_marks_hair(const vs_mark_place *at, vs_ns t, vs_color color)
     }
 }
 
+/* Pixel column of the failure; false when there is none or it is not in view. */
+static bool oom_column(const vs_mark_place *at, int32_t *out_x)
+{
+    return at->source->oom_event != VS_NO_EVENT &&
+           column_of(at, at->source->tl->event_time[at->source->oom_event], out_x);
+}
+
+/* What is written beside the moment at which the program notices an earlier failure. */
+typedef struct {
+    char text[64];
+    int32_t line; /* pixel column of the moment */
+    vs_rect box;  /* of the text; empty when the failure itself is that moment */
+} notice;
+
+static vs_text_style notice_style(const vs_mark_place *at)
+{
+    return vs_pen_style(at->pen, 11, at->pen->style->text);
+}
+
+/* To the right of its line where there is room, else to its left, else beyond the failure. */
+static int32_t notice_x(const vs_mark_place *at, int32_t line, int32_t w)
+{
+    const vs_rect plot = at->row->stack;
+    int32_t oom_x = 0;
+    if (line + px(at, 2) + w <= plot.x + plot.w) {
+        return line + px(at, 2);
+    }
+    const int32_t left = line - px(at, 3) - w;
+    const bool is_blocked =
+        oom_column(at, &oom_x) && oom_x <= line && left < oom_x + px(at, 12);
+    const int32_t x = is_blocked ? oom_x - px(at, 6) - w : left;
+    return x > plot.x ? x : plot.x;
+}
+
+static bool place_notice(const vs_mark_place *at, notice *out)
+{
+    *out = (notice){.line = 0};
+    if (at->source->surface_event == VS_NO_EVENT) {
+        return false;
+    }
+    const vs_ns t = at->source->tl->event_time[at->source->surface_event];
+    if (!column_of(at, t, &out->line)) {
+        return false;
+    }
+    if (at->source->oom_event != VS_NO_EVENT &&
+        at->source->tl->event_time[at->source->oom_event] == t) {
+        return true;
+    }
+    char when[VS_TEXT_BYTES];
+    (void)snprintf(out->text, sizeof out->text, "the program notices at %s",
+                   vs_format_duration(t, when));
+    const vs_text_style style = notice_style(at);
+    const int32_t w = vs_text_width(&at->pen->metrics, &style, vs_str_of(out->text)) +
+                      2 * px(at, 5); /* a plate's padding */
+    out->box = vs_rect_of(notice_x(at, out->line, w), at->row->stack.y + px(at, 20), w,
+                          style.size_px + px(at, 5));
+    return true;
+}
+
+/* Would a label in [x, x + w) of this plot cover the failure or what is written beside it? */
+static bool is_taken(const vs_mark_place *at, vs_rect plot, int32_t x, int32_t w)
+{
+    int32_t oom_x = 0;
+    notice n;
+    if (oom_column(at, &oom_x) && oom_x > x - px(at, 12) && oom_x < x + w + px(at, 12)) {
+        return true;
+    }
+    return plot.y == at->row->stack.y && place_notice(at, &n) && n.box.w > 0 &&
+           n.box.x < x + w && x < n.box.x + n.box.w;
+}
+
 void vs_marks_capacity(const vs_mark_place *at, const vs_stack *stack, vs_rect plot)
 {
     if (stack->memory->capacity_bytes == 0) {
@@ -59,20 +130,18 @@ void vs_marks_capacity(const vs_mark_place *at, const vs_stack *stack, vs_rect p
     } else {
         (void)snprintf(text, sizeof text, "capacity %s", size);
     }
-    int32_t oom_x = 0;
-    const bool has_oom =
-        at->source->oom_event != VS_NO_EVENT &&
-        column_of(at, at->source->tl->event_time[at->source->oom_event], &oom_x);
-    const bool is_left = !has_oom || is_right_half(at, oom_x);
     const vs_text_style base = vs_pen_style(at->pen, 12, at->pen->style->text);
+    const int32_t w = vs_text_width(&at->pen->metrics, &base, vs_str_of(text)) + 2 * px(at, 5);
+    const int32_t left = plot.x + px(at, 6);
+    const int32_t right = plot.x + plot.w - px(at, 6);
+    const bool is_left = !is_taken(at, plot, left, w) || is_taken(at, plot, right - w, w);
     const vs_text_style style = vs_aligned(base, is_left ? VS_ALIGN_LEFT : VS_ALIGN_RIGHT);
     const int32_t y = vs_stack_y(stack, plot, stack->memory->capacity_bytes);
-    const int32_t x = is_left ? plot.x + px(at, 6) : plot.x + plot.w - px(at, 6);
     const int32_t height = style.size_px + px(at, 5);
     /* Above the line where there is room, else below it. */
     const int32_t above = y - height - px(at, 3);
     const int32_t top = above >= plot.y ? above : y + px(at, 3);
-    vs_pen_plate(at->pen, (vs_point){x, top}, &style,
+    vs_pen_plate(at->pen, (vs_point){is_left ? left : right, top}, &style,
                  vs_color_with_alpha(at->pen->style->plot, 225), vs_str_of(text));
 }
 
@@ -184,33 +253,21 @@ void vs_marks_oom(const vs_mark_place *at, const vs_stack *stack, vs_rect plot)
 
 void vs_marks_surface(const vs_mark_place *at)
 {
-    int32_t x = 0;
-    if (at->source->surface_event == VS_NO_EVENT) {
-        return;
-    }
-    const vs_event event = vs_timeline_event(at->source->tl, at->source->surface_event);
-    if (!column_of(at, event.time_ns, &x)) {
+    notice n;
+    if (!place_notice(at, &n)) {
         return;
     }
     const vs_rect plot = at->row->stack;
     const int32_t dash = px(at, 4);
     for (int32_t y = plot.y; y < plot.y + plot.h; y += 2 * dash) {
-        vs_draw_rect(at->pen->list, vs_rect_of(x, y, px(at, 1), dash), at->pen->style->oom);
+        vs_draw_rect(at->pen->list, vs_rect_of(n.line, y, px(at, 1), dash),
+                     at->pen->style->oom);
     }
-    /* To the right where there is room, else to the left, beyond the line of a failure that is
-     * near. */
-    const bool has_room = x + px(at, 140) < plot.x + plot.w;
-    int32_t oom_x = 0;
-    const bool is_near =
-        at->source->oom_event != VS_NO_EVENT &&
-        column_of(at, at->source->tl->event_time[at->source->oom_event], &oom_x) &&
-        oom_x <= x && x - oom_x < px(at, 140);
-    const int32_t left = (is_near ? oom_x : x) - px(at, 3);
-    const vs_text_style style = vs_aligned(vs_pen_style(at->pen, 11, at->pen->style->text),
-                                           has_room ? VS_ALIGN_LEFT : VS_ALIGN_RIGHT);
-    vs_pen_plate(at->pen, (vs_point){has_room ? x + px(at, 2) : left, plot.y + px(at, 20)},
-                 &style, vs_color_with_alpha(at->pen->style->plot, 225),
-                 vs_str_of("the program notices"));
+    if (n.box.w > 0) {
+        const vs_text_style style = notice_style(at);
+        vs_pen_plate(at->pen, (vs_point){n.box.x, n.box.y}, &style,
+                     vs_color_with_alpha(at->pen->style->plot, 225), vs_str_of(n.text));
+    }
 }
 
 /* ---- phases ------------------------------------------------------------------------------ */

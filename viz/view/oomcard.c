@@ -79,8 +79,37 @@ static void add_sizes(card *c, const vs_text_style *style, const vs_event *event
     }
 }
 
-/* Lays the card's text out in letters of size; room.h bounds its lines. */
-static card make_card(const vs_source *source, const vs_pen *pen, vs_rect room, int32_t size)
+/* The process was killed for host memory: nothing on the card failed, or not as the end. */
+static bool is_killed(const vs_source *source)
+{
+    return strcmp(vs_source_verdict(source), "host_oom") == 0;
+}
+
+/* Is there anything to explain? */
+static bool has_card(const vs_source *source)
+{
+    return source->oom_event != VS_NO_EVENT ||
+           (is_killed(source) && vs_source_meta(source, "reason")[0] != '\0');
+}
+
+static void add_title(card *c, const vs_source *source, const vs_text_style *bold)
+{
+    if (is_killed(source)) {
+        add_printed(c, bold, "Killed: out of host RAM");
+        return;
+    }
+    const vs_event event = vs_timeline_event(source->tl, source->oom_event);
+    char when[VS_TEXT_BYTES];
+    char title[64];
+    (void)snprintf(title, sizeof title, "Out of memory at %s",
+                   vs_format_duration(event.time_ns, when));
+    add_printed(c, bold, title);
+}
+
+/* Lays the card's text out in letters of size; room.h bounds its lines. A brief card leaves out
+ * what the headline says as well. */
+static card make_card(const vs_source *source, const vs_pen *pen, vs_rect room, int32_t size,
+                      bool is_brief)
 {
     card c = {.pen = pen,
               .size = size,
@@ -91,14 +120,12 @@ static card make_card(const vs_source *source, const vs_pen *pen, vs_rect room, 
     const vs_text_style bold = vs_pen_bold(pen, size + 1, colors->oom);
     const vs_text_style text = vs_pen_style(pen, size, colors->text);
     const vs_text_style dim = vs_pen_style(pen, size, colors->dim);
-    const vs_event event = vs_timeline_event(source->tl, source->oom_event);
-    char when[VS_TEXT_BYTES];
-    char title[64];
-    (void)snprintf(title, sizeof title, "Out of memory at %s",
-                   vs_format_duration(event.time_ns, when));
-    add_printed(&c, &bold, title);
-    add_line(&c, &text, vs_str_of(vs_timeline_string(source->tl, event.name)));
-    add_sizes(&c, &text, &event);
+    add_title(&c, source, &bold);
+    if (!is_brief && !is_killed(source)) {
+        const vs_event event = vs_timeline_event(source->tl, source->oom_event);
+        add_line(&c, &text, vs_str_of(vs_timeline_string(source->tl, event.name)));
+        add_sizes(&c, &text, &event);
+    }
     add_wrapped(&c, &dim, vs_source_meta(source, "reason"));
     return c;
 }
@@ -110,24 +137,27 @@ static int32_t card_height(const card *c)
 
 int32_t vs_oomcard_height(const vs_source *source, const vs_pen *pen, vs_rect room)
 {
-    if (source->oom_event == VS_NO_EVENT) {
+    if (!has_card(source)) {
         return 0;
     }
     room.h = INT16_MAX;
-    const card c = make_card(source, pen, room, SIZE);
+    const card c = make_card(source, pen, room, SIZE, false);
     return card_height(&c);
 }
 
 void vs_oomcard_draw(const vs_source *source, const vs_pen *pen, vs_rect room)
 {
-    if (source->oom_event == VS_NO_EVENT) {
+    if (!has_card(source)) {
         return;
     }
-    card c = make_card(source, pen, room, SIZE);
+    card c = make_card(source, pen, room, SIZE, false);
     if (c.is_cut) {
-        c = make_card(source, pen, room, SIZE_LOW);
+        c = make_card(source, pen, room, SIZE_LOW, false);
     }
-    if (c.room < LINES_MIN) {
+    if (c.is_cut) {
+        c = make_card(source, pen, room, SIZE_LOW, true);
+    }
+    if (c.room < LINES_MIN || c.count == 0) {
         return;
     }
     const int32_t pad = vs_pen_px(pen, PAD);

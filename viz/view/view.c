@@ -342,19 +342,35 @@ void vs_view_draw(const vs_frame *frame, const vs_view *view, vs_draw_list *list
     draw_footer(frame, view, &pen);
 }
 
-/* The moment under the pointer, written where the axis is. */
+/* The moment that the readout is of, written where the axis is; labels that it would cut are
+ * covered as a whole. */
 static void draw_hover_time(const vs_frame *frame, const vs_view *view, const vs_pen *pen,
-                            vs_rect axis)
+                            vs_rect axis, vs_ns shown)
 {
     char when[VS_TEXT_BYTES];
     const int32_t column = vs_camera_column(&view->camera, view->hover_ns);
+    if (column < 0 || column >= view->camera.width) {
+        return;
+    }
+    const vs_str text = vs_str_of(vs_format_duration(shown, when));
     const vs_text_style style =
         vs_aligned(vs_pen_style(pen, 12, pen->style->window), VS_ALIGN_CENTER);
-    if (column >= 0 && column < view->camera.width) {
-        vs_pen_plate(pen, (vs_point){frame->layout.plot_x + column, axis.y + vs_pen_px(pen, 3)},
-                     &style, pen->style->hover,
-                     vs_str_of(vs_format_duration(view->hover_ns, when)));
+    const int32_t x = frame->layout.plot_x + column;
+    const int32_t y = axis.y + vs_pen_px(pen, 3);
+    const int32_t reach =
+        vs_text_width(&pen->metrics, &style, text) / 2 + vs_pen_px(pen, 8); /* plate and air */
+    for (uint32_t i = 0; i < frame->time_axis.count; i++) {
+        const vs_tick *tick = &frame->time_axis.ticks[i];
+        const int32_t at = axis.x + vs_camera_column(&view->camera, tick->value);
+        const int32_t half =
+            vs_text_width(&pen->metrics, &style, vs_str_of(tick->label)) / 2 + 1;
+        if (at - half < x + reach && at + half > x - reach) {
+            vs_draw_rect(pen->list,
+                         vs_rect_of(at - half, axis.y + vs_pen_px(pen, 4), 2 * half, axis.h),
+                         pen->style->window);
+        }
     }
+    vs_pen_plate(pen, (vs_point){x, y}, &style, pen->style->hover, text);
 }
 
 void vs_view_draw_overlay(const vs_frame *frame, const vs_view *view, vs_draw_list *list)
@@ -365,8 +381,8 @@ void vs_view_draw_overlay(const vs_frame *frame, const vs_view *view, vs_draw_li
         const vs_row_layout *row = &frame->layout.rows[i];
         const vs_mark_place place = {&pen, &view->sources[i], &view->camera, row};
         vs_marks_hair(&place, view->hover_ns, pen.style->hover);
-        draw_hover_time(frame, view, &pen, row->axis);
         const moment at = hover_moment(frame, view, i);
+        draw_hover_time(frame, view, &pen, row->axis, at.time_ns);
         vs_draw_rect(list, row->side, pen.style->window);
         draw_side(&pen, row->side, &view->sources[i], &at);
     }
