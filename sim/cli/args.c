@@ -263,6 +263,33 @@ static bool is_stdout(const char *path)
     return path != NULL && strcmp(path, "-") == 0;
 }
 
+static const char *plain_path(const char *path)
+{
+    while (path != NULL && path[0] == '.' && path[1] == '/') {
+        path += 2;
+    }
+    return path;
+}
+
+/* Two outputs into one file: the second would silently replace the first. */
+static bool check_distinct(const cli_args *args, vs_err *err)
+{
+    const char *const paths[] = {args->json, args->tape, args->trace,
+                                 args->csv,  args->png,  args->svg};
+    const size_t count = sizeof paths / sizeof paths[0];
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = i + 1; j < count; j++) {
+            if (paths[i] != NULL && paths[j] != NULL && strncmp(paths[i], "/dev/", 5) != 0 &&
+                strcmp(plain_path(paths[i]), plain_path(paths[j])) == 0) {
+                return vs_fail(err, VS_ERR_USAGE,
+                               "%s: two outputs cannot go to one file; give each its own name",
+                               paths[i]);
+            }
+        }
+    }
+    return true;
+}
+
 /* Standard output holds one thing: the report, or the one output that was sent there. Pictures need a name. */
 static bool check_outputs(cli_args *args, vs_err *err)
 {
@@ -283,7 +310,7 @@ static bool check_outputs(cli_args *args, vs_err *err)
                        args->svg);
     }
     args->is_quiet = count == 1;
-    return true;
+    return check_distinct(args, err);
 }
 
 bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)

@@ -99,5 +99,7 @@ VS_MUST_CHECK bool cli_draw(cli *c, const char *path, const char *const *tapes,
 /* Path of vramscope-view: beside this program, else the bare name. */
 VS_MUST_CHECK bool cli_viewer_path(char *buf, size_t buf_bytes);
 bool cli_is_utf8(void);
+/* A name for a tape that lives as long as a picture takes to draw, in TMPDIR or /tmp. NULL: arena exhausted. */
+VS_MUST_CHECK const char *cli_temporary_tape(cli *c, uint32_t number);
 
 #endif /* VS_CLI_CLI_H */

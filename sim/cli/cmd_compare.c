@@ -77,10 +77,9 @@ static bool keep_tape(comparison *cmp, const vs_timeline *timeline, row *r, vs_e
     if (args->tape == NULL && args->png == NULL) {
         return true;
     }
-    const char *base = args->tape != NULL ? args->tape : args->png;
-    r->tape = args->tape != NULL ? vs_arena_printf(arena, "%s.%" PRIu32, base, cmp->count + 1)
-                                 : vs_arena_printf(arena, "%s.%ld.%" PRIu32 ".tape", base,
-                                                   (long)getpid(), cmp->count + 1);
+    r->tape = args->tape != NULL
+                  ? vs_arena_printf(arena, "%s.%" PRIu32, args->tape, cmp->count + 1)
+                  : cli_temporary_tape(cmp->c, cmp->count + 1);
     return r->tape != NULL ? vs_timeline_write(timeline, r->tape, err)
                            : vs_fail_memory(err, arena, "the comparison");
 }

@@ -42,7 +42,7 @@ static bool draw(cli *c, const char *path, const vs_timeline *timeline, const ch
 {
     const char *temporary = NULL;
     if (tape == NULL) {
-        temporary = vs_arena_printf(&c->inputs, "%s.%ld.tape", path, (long)getpid());
+        temporary = cli_temporary_tape(c, 1);
         if (temporary == NULL) {
             return vs_fail_memory(err, &c->inputs, "the picture");
         }

@@ -32,6 +32,14 @@ bool cli_write_files(const cli_args *args, const vs_timeline *timeline, vs_err *
     return args->csv == NULL || vs_trace_write_csv(timeline, args->csv, err);
 }
 
+const char *cli_temporary_tape(cli *c, uint32_t number)
+{
+    const char *folder = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    return vs_arena_printf(&c->inputs, "%s/vramscope-%ld-%" PRIu32 ".tape",
+                           folder == NULL || folder[0] == '\0' ? "/tmp" : folder,
+                           (long)getpid(), number);
+}
+
 bool cli_viewer_path(char *buf, size_t buf_bytes)
 {
     static const char name[] = "vramscope-view";

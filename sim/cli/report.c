@@ -106,6 +106,9 @@ static void largest(vs_outfile *out, const cli_run *run)
         return;
     }
     const uint32_t count = vs_study_largest(tl, 0, peak.event, live, LARGEST_ROWS);
+    if (count == 0) {
+        return;
+    }
     vs_outfile_printf(out, "\n  Largest blocks at that moment\n");
     for (uint32_t i = 0; i < count; i++) {
         vs_outfile_printf(out, "    %11s  %s (%s)\n", vs_format_size(live[i].size_bytes, size),
@@ -126,9 +129,12 @@ static void host(vs_outfile *out, const cli_run *run)
                       vs_format_size(r->host_capacity_bytes, c));
     vs_outfile_printf(out, "  Disk read: %s (%s)\n", vs_format_size(r->disk_read_bytes, a),
                       r->machine.disk.name);
-    vs_outfile_printf(out, "  Time: %s; busiest: %s, %" PRIu32 " %% of it\n",
-                      vs_format_duration(r->load_ns, a), r->bottleneck_lane,
-                      r->bottleneck_ppm / 10000);
+    vs_outfile_printf(out, "  Time: %s", vs_format_duration(r->load_ns, a));
+    if (r->bottleneck_ppm > 0) {
+        vs_outfile_printf(out, "; busiest: %s, %" PRIu32 " %% of it", r->bottleneck_lane,
+                          (r->bottleneck_ppm + 5000) / 10000);
+    }
+    vs_outfile_printf(out, "\n");
 }
 
 static void oom(vs_outfile *out, const cli_run *run)
@@ -159,7 +165,7 @@ static void fixes(vs_outfile *out, const cli_run *run)
 {
     char peak[VS_TEXT_BYTES];
     char time[VS_TEXT_BYTES];
-    if (run->fix_count == 0) {
+    if (!run->result->has_oom) {
         return;
     }
     vs_outfile_printf(
@@ -170,6 +176,11 @@ static void fixes(vs_outfile *out, const cli_run *run)
         vs_outfile_printf(out, "    %-4s %-44s %11s  %9s\n", is_fit ? "yes" : "no", f->change,
                           vs_format_size(f->peak_used_bytes, peak),
                           is_fit ? vs_format_duration(f->load_ns, time) : "-");
+    }
+    /* Settings that fit stand first. */
+    if (run->fix_count == 0 || run->fixes[0].verdict != VS_VERDICT_FITS) {
+        vs_outfile_printf(out, "    Nothing tried fits: it needs a card with more than %s.\n",
+                          vs_format_size(run->result->needed_bytes, peak));
     }
 }
 

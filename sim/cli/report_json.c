@@ -159,6 +159,7 @@ static void write_oom(vs_jwriter *w, const cli_run *run)
     }
     vs_jw_str(w, "message", o->message);
     vs_jw_str(w, "reason", run->result->reason);
+    vs_jw_u64(w, "needed_bytes", run->result->needed_bytes);
     write_fixes(w, run);
     vs_jw_end(w);
 }

@@ -67,7 +67,9 @@ vs_scenario cli_resolved(const vs_scenario *scenario, const vs_run_result *resul
     if (scenario->machine.disk.len == 0) {
         resolved.machine.disk = vs_str_of(result->machine.disk.name);
     }
-    if (scenario->machine.gpu_count == 0) {
+    /* A card described in HOST.json has no catalogue name: the host brings it again. */
+    if (scenario->machine.gpu_count == 0 &&
+        !vs_str_is(vs_str_of(result->machine.gpus[0].id), "generic")) {
         resolved.machine.gpus[0] = vs_str_of(result->machine.gpus[0].id);
         resolved.machine.gpu_count = 1;
     }

@@ -317,6 +317,11 @@ static bool open_file(opening *o, const char *spec)
     if (vs_str_ends(name, ".json")) {
         return open_config_file(o, spec, folder);
     }
+    if (vs_str_ends(name, ".gguf")) {
+        return vs_fail(o->err, VS_ERR_VALUE,
+                       "GGUF files are not in this version yet; a folder with config.json or "
+                       "safetensors files is");
+    }
     return vs_fail(
         o->err, VS_ERR_VALUE,
         "expected a folder, a config.json, a .safetensors or a .safetensors.index.json file");

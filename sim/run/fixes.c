@@ -111,15 +111,19 @@ static vs_machine with_card(fixer *f, const vs_gpu *gpu)
     return machine;
 }
 
-/* Cards larger than the present one, smallest first; the first that fits is the answer. At most four tries. */
-static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *err)
+/* Cards larger than the present one that hold at least the finished model, smallest first; the first that fits is the
+ * answer. At most four tries. */
+static bool try_cards(fixer *f, const vs_run_result *failed,
+                      const vs_hardware_catalogue *catalogue, vs_err *err)
 {
-    vs_bytes above = f->input->machine->gpus[0].total_bytes;
+    const vs_bytes present = f->input->machine->gpus[0].total_bytes;
+    vs_bytes above = present + present / 8;
+    above = failed->needed_bytes > above ? failed->needed_bytes : above;
     for (uint32_t tries = 0; tries < 4; tries++) {
         const vs_gpu *next = NULL;
         for (uint32_t i = 0; i < catalogue->gpu_count; i++) {
             const vs_gpu *gpu = &catalogue->gpus[i];
-            if (gpu->total_bytes > above + above / 8 && !gpu->is_unified &&
+            if (gpu->total_bytes > above && !gpu->is_unified &&
                 (next == NULL || gpu->total_bytes < next->total_bytes)) {
                 next = gpu;
             }
@@ -144,6 +148,7 @@ static bool try_cards(fixer *f, const vs_hardware_catalogue *catalogue, vs_err *
         if (fits) {
             return true;
         }
+        above += above / 16;     /* the next class */
         f->list->count = before; /* a larger card that does not fit either is no news */
     }
     return true;
@@ -194,7 +199,8 @@ bool vs_run_fixes(vs_arena *scratch, vs_arena *out_arena, const vs_run_input *in
                .mark = scratch->used_bytes};
     const bool has_context =
         !vs_str_is(vs_str_of(failed->oom.stage), "context"); /* else no setting helps */
-    if ((has_context && !try_settings(&f, failed, err)) || !try_cards(&f, &catalogue, err)) {
+    if ((has_context && !try_settings(&f, failed, err)) ||
+        !try_cards(&f, failed, &catalogue, err)) {
         return false;
     }
     sort_fixes(list.fixes, list.count);

@@ -129,12 +129,11 @@ static void put_meta(vs_tape *tape, const vs_run_input *input, const vs_run_resu
     char total[VS_TEXT_BYTES];
     const vs_gpu *gpu = &input->machine->gpus[0];
     const char *title = vs_arena_printf(
-        arena, "%s  %s%s%s  %s  %s", input->model->name,
-        vs_dtype_torch_name(result->load_dtype),
+        arena, "%s  %s%s%s  %s%s", input->model->name, vs_dtype_torch_name(result->load_dtype),
         input->scenario->quant == VS_QUANT_NONE ? "" : "  ",
         input->scenario->quant == VS_QUANT_NONE ? "" : vs_quant_name(input->scenario->quant),
         result->is_async ? "async" : "sequential",
-        input->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : "experts: axolotl");
+        input->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : "  experts: axolotl");
     const char *card =
         vs_arena_printf(arena, "%s, %s", gpu->name, vs_format_size(gpu->total_bytes, total));
     vs_tape_set_meta(tape, "version", VS_VERSION);

@@ -214,6 +214,30 @@ static void others_cannot_hold_more_than_the_card_has(void **state)
     assert_non_null(strstr(err.text, "more than the 1.00 GiB"));
 }
 
+static uint64_t assumed_quantise_bps(const scenario_run *s)
+{
+    for (uint32_t i = 0; i < s->result.machine.assumed_count; i++) {
+        if (strcmp(s->result.machine.assumed[i].key, "gpu.quantise_bytes_per_s") == 0) {
+            return s->result.machine.assumed[i].value;
+        }
+    }
+    return 0;
+}
+
+static void a_slow_disk_does_not_slow_the_quantiser_down(void **state)
+{
+    scenario_run *s = *state;
+    char words[256];
+    (void)snprintf(words, sizeof words, "%sasync=on disk=hdd", mixtral_words);
+    scenario_go(s, "mixtral-8x7b", words);
+    assert_int_equal(assumed_quantise_bps(s), 700000000);
+    assert_int_equal(s->result.verdict, VS_VERDICT_FITS); /* no race: copies come at 200 MB/s */
+    (void)snprintf(words, sizeof words, "%sasync=on disk=nvme-pcie4", mixtral_words);
+    scenario_go(s, "mixtral-8x7b", words);
+    assert_int_equal(assumed_quantise_bps(s), 700000000);
+    assert_int_equal(s->result.verdict, VS_VERDICT_OOM);
+}
+
 static void the_peak_is_what_its_categories_add_up_to(void **state)
 {
     scenario_run *s = *state;
@@ -257,6 +281,7 @@ int main(void)
         CASE(other_processes_leave_less),
         CASE(no_room_for_the_context_is_an_oom_before_the_load),
         CASE(others_cannot_hold_more_than_the_card_has),
+        CASE(a_slow_disk_does_not_slow_the_quantiser_down),
         CASE(the_peak_is_what_its_categories_add_up_to),
         CASE(experts_need_a_quantiser),
     };

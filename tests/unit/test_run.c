@@ -269,6 +269,27 @@ static void a_card_among_the_fixes_is_simulated_on_its_own_link(void **state)
     scenario_close(&s);
 }
 
+static void a_much_larger_card_is_found(void **state)
+{
+    (void)state;
+    scenario_run s;
+    vs_arena scratch;
+    vs_err err = {0};
+    vs_fix_list list = {0};
+    scenario_open(&s);
+    assert_true(vs_arena_open(&scratch, (size_t)4 << 30, &err));
+    scenario_go(&s, "mixtral-8x7b", "gpu=rtx-4090");
+    assert_true(s.result.needed_bytes > 87 * VS_GIB);
+    const vs_run_input input = {
+        .model = &s.model, .machine = &s.machine, .scenario = &s.scenario};
+    scenario_must(vs_run_fixes(&scratch, &s.inputs, &input, &s.result, &list, &err), &err);
+    assert_true(list.count > 0);
+    assert_int_equal(list.fixes[0].verdict, VS_VERDICT_FITS);
+    assert_memory_equal(list.fixes[0].change, "--gpu ", 6);
+    vs_arena_close(&scratch);
+    scenario_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +302,7 @@ int main(void)
         cmocka_unit_test(several_gpus_are_refused_in_words),
         cmocka_unit_test(a_run_can_be_stopped),
         cmocka_unit_test(what_would_fit_is_simulated_not_guessed),
+        cmocka_unit_test(a_much_larger_card_is_found),
         cmocka_unit_test(a_card_among_the_fixes_is_simulated_on_its_own_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

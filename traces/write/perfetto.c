@@ -35,6 +35,7 @@ typedef struct {
     uint32_t lanes_pid;
     vs_tw_track progress;
     memory memories[DEVICES_MAX];
+    bool has_oom;
 } writer;
 
 /* ---- one event --------------------------------------------------------------------------------- */
@@ -159,7 +160,11 @@ static const char *name_or(const writer *w, uint32_t name, const char *otherwise
 static void put_if_instant(writer *w, const vs_event *event)
 {
     switch ((vs_event_kind)event->kind) {
-    case VS_EV_OOM: put_instant(w, event, "out of memory", "g"); return;
+    case VS_EV_OOM:
+        /* The first crosses every track; those that follow it would drown it. */
+        put_instant(w, event, "out of memory", w->has_oom ? "t" : "g");
+        w->has_oom = true;
+        return;
     case VS_EV_PHASE: put_instant(w, event, name_or(w, event->name, "phase"), "g"); return;
     case VS_EV_SURFACE: put_instant(w, event, "failure surfaces", "g"); return;
     case VS_EV_MARK: put_instant(w, event, name_or(w, event->name, "mark"), "p"); return;

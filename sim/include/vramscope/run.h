@@ -86,7 +86,9 @@ typedef struct {
     vs_dtype load_dtype; /* as resolved from auto */
     bool is_async;       /* as resolved */
     bool has_warmup;
-    uint32_t workers;      /* 0 when sequential */
+    uint32_t workers; /* 0 when sequential */
+    vs_bytes
+        needed_bytes; /* the finished model, CUDA context and other processes: no card below it will do */
     vs_bytes loaded_bytes; /* final parameter bytes on the device */
     uint64_t event_count;  /* engine events executed */
     vs_machine machine;    /* as resolved, with `assumed` completed by the loader */

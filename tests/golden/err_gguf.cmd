@@ -1,0 +1,1 @@
+cd "$TMP" && : >m.gguf && vramscope sim m.gguf

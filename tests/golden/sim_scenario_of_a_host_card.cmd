@@ -1,0 +1,1 @@
+cd "$TMP" && echo "{\"format\":\"vramscope.host/1\",\"gpu\":{\"capacity_bytes\":25769803776}}" >h.json && vramscope sim llama-2-7b --host h.json --print-scenario >s.json && vramscope sim --scenario s.json --print-scenario | cmp - s.json && grep gpu s.json

@@ -1,0 +1,1 @@
+vramscope sim mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --async --trace "$TMP/t.json" --json /dev/null >/dev/null; grep -c "out of memory.*\"s\": \"g\"" "$TMP/t.json"; grep -o "\"name\": \"out of memory\"" "$TMP/t.json" | sort | uniq -c
