@@ -39,6 +39,10 @@ if [ ! -s "$dir/number" ]; then
 fi
 DISPLAY=:$(cat "$dir/number")
 export DISPLAY SDL_VIDEODRIVER=x11
+for _ in $(seq 100); do # it has a number; now it has to answer
+    xdotool getdisplaygeometry >/dev/null 2>&1 && break
+    sleep 0.1
+done
 failed=0
 count=0
 
@@ -61,7 +65,7 @@ changed() {
     return 1
 }
 
-start() {
+start_once() {
     "$view" --size 1000x640 "$@" "$dir/run.tape" 2>"$dir/stderr" &
     viewer=$!
     window=
@@ -73,6 +77,15 @@ start() {
     [ -n "$window" ] || return 1
     xdotool windowfocus "$window"
     sleep 0.5
+}
+
+# A server that has only just begun may refuse a client or forget its window: one more try, and the reason is printed.
+start() {
+    start_once "$@" && return 0
+    echo "# no window at the first try: $(cat "$dir/stderr")"
+    kill "$viewer" 2>/dev/null
+    wait "$viewer" 2>/dev/null
+    start_once "$@"
 }
 
 # The viewer ends within three seconds with status 0.
