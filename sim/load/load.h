@@ -91,7 +91,6 @@ typedef enum { COPY_IDLE, COPY_READ, COPY_SEND } copy_phase;
 typedef struct {
     vs_process process; /* first member: the engine hands it back */
     loader *owner;
-    uint32_t index;
     uint32_t job;  /* NO_JOB: idle */
     uint8_t phase; /* copy_phase */
     uint16_t lane; /* cpu lane */
@@ -171,7 +170,7 @@ struct loader {
 
     /* links and lanes */
     vs_link disk_link, h2d_link;
-    uint16_t lane_disk, lane_h2d, lane_d2h, lane_gpu, lane_main;
+    uint16_t lane_disk, lane_h2d, lane_gpu;
 
     /* producers */
     copy_worker *workers;  /* worker_count when async, else one used by the consumer */

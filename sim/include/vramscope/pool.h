@@ -196,8 +196,8 @@ typedef struct {
 /* The most recent failure; all zero when there was none. */
 vs_oom_info vs_pool_oom_info(const vs_pool *pool);
 /* The message with the fields of [8.2] in PyTorch's wording. process_bytes: what NVML would say this
- * process uses (context + reserved), 0 leaves that sentence out. others_bytes: in use by other
- * processes, 0 none. Returns an arena string, NULL when exhausted. */
+ * process uses (context + reserved), 0 leaves that sentence out. Returns an arena string, NULL
+ * when exhausted. */
 VS_MUST_CHECK const char *vs_oom_message(vs_arena *arena, const vs_oom_info *info,
                                          vs_torch_version torch, uint32_t gpu_index,
                                          vs_bytes process_bytes);
