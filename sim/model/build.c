@@ -236,6 +236,16 @@ bool vs_model_total(vs_model *model, vs_err *err)
     model->parameters = parameters;
     model->checkpoint_bytes = bytes;
     model->loaded_parameters = loaded;
+    if (model->modules ==
+        NULL) { /* not quantised: what is loaded is what the architecture says */
+        model->modules = model->targets;
+        model->module_count = model->target_count;
+        model->module_sources = model->sources;
+        model->module_source_count = model->source_count;
+    }
+    model->config_text = model->config_text == NULL ? "" : model->config_text;
+    model->quant.method = model->quant.method == NULL ? "" : model->quant.method;
+    model->quant.label = model->quant.label == NULL ? "" : model->quant.label;
     return true;
 }
 

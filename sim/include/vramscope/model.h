@@ -77,9 +77,10 @@ typedef struct {
 #define VS_NO_TARGET UINT32_MAX
 
 typedef enum {
-    VS_MERGE_NONE,     /* rename of one tensor */
-    VS_MERGE_STACK,    /* stack sources on a new dim 0 */
-    VS_MERGE_STACK_CAT /* part_count stacks, then concatenate on dim 1 */
+    VS_MERGE_NONE,      /* rename of one tensor */
+    VS_MERGE_STACK,     /* stack sources on a new dim 0 */
+    VS_MERGE_STACK_CAT, /* part_count stacks, then concatenate on dim 1 */
+    VS_MERGE_CAT        /* part_count tensors of three dimensions, concatenated on dim 1 */
 } vs_merge;
 
 /* What a quantiser needs to know about a parameter. */
@@ -95,7 +96,10 @@ enum {
     VS_TF_BUFFER = 1u << 8,         /* buffer, not a parameter */
     VS_TF_NON_PERSISTENT = 1u << 9, /* not in any checkpoint (rotary inv_freq) */
     VS_TF_LAST_MODULE = 1u << 10,   /* belongs to the module that owns the last parameter */
-    VS_TF_KEEP_FP32 = 1u << 11
+    VS_TF_KEEP_FP32 = 1u << 11,
+    /* Of a checkpoint that is quantised already: what is stored in place of a weight. */
+    VS_TF_QUANT_DATA = 1u << 12, /* the packed or narrow values */
+    VS_TF_QUANT_META = 1u << 13  /* scales, zero points, group indices, code tables */
 };
 
 typedef struct {
@@ -110,7 +114,10 @@ typedef struct {
     uint32_t part_count;   /* patterns: 2 for gate_up, else 1 */
     uint32_t first_source; /* into sources */
     uint32_t source_count; /* 0: nothing in the checkpoint (tied, missing, non-persistent) */
-    /* VS_DT_F32 for buffers that keep their own; VS_DT_COUNT: the load dtype */
+    /* How many of the sources, the last ones, are scales and the like: needed only to dequantise. A target with
+     * some is computed from all of its sources, not copied. */
+    uint32_t companion_count;
+    /* VS_DT_F32 for buffers that keep their own, the stored type of quantised data; VS_DT_COUNT: the load dtype */
     vs_dtype fixed_dtype;
 } vs_target;
 
@@ -120,11 +127,45 @@ typedef struct {
     vs_bytes file_bytes; /* header included; 0: unknown */
 } vs_shard;
 
+/* How a checkpoint is quantised: the quantization_config of its config.json, or what its headers show. */
+typedef enum {
+    VS_QF_NONE,
+    VS_QF_FP8,      /* blocks of 128 x 128, F8_E4M3 with F32 scales (DeepSeek-V3) */
+    VS_QF_MXFP4,    /* experts in blocks of 32 four-bit floats, one scale byte each (gpt-oss) */
+    VS_QF_GPTQ,     /* qweight, qzeros, scales, g_idx */
+    VS_QF_AWQ,      /* qweight, qzeros, scales */
+    VS_QF_BNB_4BIT, /* bitsandbytes nf4, fp4 */
+    VS_QF_BNB_8BIT, /* bitsandbytes LLM.int8() */
+    VS_QF_COMPRESSED_TENSORS, /* int4, int8, fp8, nvfp4 */
+    VS_QF_OTHER               /* known only by what the headers hold */
+} vs_quant_format;
+
+typedef struct {
+    vs_quant_format format;
+    const char *method; /* quant_method as the config has it, "" when none */
+    const char *label; /* for people: "fp8, blocks of 128 x 128", "gptq 4 bit, groups of 128" */
+    uint32_t bits;     /* of one weight */
+    uint32_t group_size; /* weights that share a scale along the input; 0: a whole row */
+} vs_stored_quant;
+
+/* In what the tensors are kept. */
+typedef enum {
+    VS_CONTAINER_SAFETENSORS,
+    VS_CONTAINER_TORCH_BIN,
+    VS_CONTAINER_GGUF
+} vs_container;
+
 /* The numbers of config.json that formulas need; 0 where the family has none. */
 typedef struct {
     uint64_t hidden, layers, heads, kv_heads, head_dim, intermediate, vocab;
     uint64_t experts, experts_per_token, moe_intermediate;
     uint64_t max_positions, sliding_window;
+    /* Layers that keep keys and values of every position, and those that keep only a window of them; the rest
+     * (linear attention) keep a state whose size does not depend on the length. 0 and 0: all are full. */
+    uint64_t full_layers, window_layers;
+    /* Bytes are elements: what one token adds to the cache in one layer, when it is not 2 * kv_heads * head_dim
+     * (latent attention: kv_lora_rank + qk_rope_head_dim). 0: the usual. */
+    uint64_t kv_elements;
 } vs_model_dims;
 
 typedef struct {
@@ -143,6 +184,16 @@ typedef struct {
     uint32_t target_count;
     uint32_t *sources; /* tensor indices: per target, part by part, experts in order */
     uint32_t source_count;
+    /* The architecture as Transformers builds it without a quantiser, module-definition order. The same arrays as
+     * targets unless the checkpoint is quantised already; then its sources say how each parameter is
+     * dequantised, for cards that are too old for the format. */
+    vs_target *modules;
+    uint32_t module_count;
+    uint32_t *module_sources;
+    uint32_t module_source_count;
+    vs_stored_quant quant;   /* format VS_QF_NONE: not quantised */
+    vs_container container;  /* of the files; safetensors for config-only models */
+    const char *config_text; /* the config.json it was built from, "" when there was none */
     vs_shard *shards;
     uint32_t shard_count;
     uint64_t parameters; /* of the checkpoint as published: all its elements */
