@@ -29,27 +29,10 @@ bool cli_resolve_machine(cli *c, vs_machine *machine, const vs_scenario *scenari
 
 static vs_load_dtype resolved_dtype(vs_dtype dtype, vs_load_dtype asked)
 {
-    switch (dtype) {
-    case VS_DT_F32: return VS_LOAD_FP32;
-    case VS_DT_F16: return VS_LOAD_FP16;
-    case VS_DT_BF16: return VS_LOAD_BF16;
-    case VS_DT_F64:
-    case VS_DT_F8_E4M3:
-    case VS_DT_F8_E5M2:
-    case VS_DT_F8_E8M0:
-    case VS_DT_F4:
-    case VS_DT_I64:
-    case VS_DT_U64:
-    case VS_DT_I32:
-    case VS_DT_U32:
-    case VS_DT_I16:
-    case VS_DT_U16:
-    case VS_DT_I8:
-    case VS_DT_U8:
-    case VS_DT_BOOL:
-    case VS_DT_COUNT: break;
-    }
-    return asked;
+    return dtype == VS_DT_F32    ? VS_LOAD_FP32
+           : dtype == VS_DT_F16  ? VS_LOAD_FP16
+           : dtype == VS_DT_BF16 ? VS_LOAD_BF16
+                                 : asked;
 }
 
 vs_scenario cli_resolved(const vs_scenario *scenario, const vs_run_result *result)

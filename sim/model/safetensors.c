@@ -28,7 +28,7 @@ static bool fail_dtype(vs_scan *s, uint64_t pos, const char *tensor, vs_str dtyp
 {
     char known[256] = "";
     size_t used = 0;
-    for (uint32_t i = 0; i < VS_DT_COUNT; i++) {
+    for (uint32_t i = 0; i < VS_DT_SAFETENSORS_COUNT; i++) {
         const int n = snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ",
                                vs_dtype_name((vs_dtype)i));
         used += n > 0 && (size_t)n < sizeof known - used ? (size_t)n : 0;

@@ -39,23 +39,70 @@
     X(VS_DT_U8, "U8", "uint8", 8, 0)                                                           \
     X(VS_DT_BOOL, "BOOL", "bool", 8, 0)
 
+/* X(enum, ggml name, ggml type id, elements of a block, bytes of a block): the types of GGUF files that keep
+ * elements in blocks with scales of their own. ggml.h (enum ggml_type) and ggml-common.h (struct block_*) of
+ * ggml-org/llama.cpp; the same figures in gguf-py 0.19.0 constants.py GGML_QUANT_SIZES, except for Q8_1: it still
+ * has the 40 bytes of before 2024, when the two scales were floats. Q8_1 and Q8_K are types of intermediate results. */
+#define VS_GGML_BLOCK_DTYPES(X)                                                                \
+    X(VS_DT_Q4_0, "Q4_0", 2, 32, 18)                                                           \
+    X(VS_DT_Q4_1, "Q4_1", 3, 32, 20)                                                           \
+    X(VS_DT_Q5_0, "Q5_0", 6, 32, 22)                                                           \
+    X(VS_DT_Q5_1, "Q5_1", 7, 32, 24)                                                           \
+    X(VS_DT_Q8_0, "Q8_0", 8, 32, 34)                                                           \
+    X(VS_DT_Q8_1, "Q8_1", 9, 32, 36)                                                           \
+    X(VS_DT_Q2_K, "Q2_K", 10, 256, 84)                                                         \
+    X(VS_DT_Q3_K, "Q3_K", 11, 256, 110)                                                        \
+    X(VS_DT_Q4_K, "Q4_K", 12, 256, 144)                                                        \
+    X(VS_DT_Q5_K, "Q5_K", 13, 256, 176)                                                        \
+    X(VS_DT_Q6_K, "Q6_K", 14, 256, 210)                                                        \
+    X(VS_DT_Q8_K, "Q8_K", 15, 256, 292)                                                        \
+    X(VS_DT_IQ2_XXS, "IQ2_XXS", 16, 256, 66)                                                   \
+    X(VS_DT_IQ2_XS, "IQ2_XS", 17, 256, 74)                                                     \
+    X(VS_DT_IQ3_XXS, "IQ3_XXS", 18, 256, 98)                                                   \
+    X(VS_DT_IQ1_S, "IQ1_S", 19, 256, 50)                                                       \
+    X(VS_DT_IQ4_NL, "IQ4_NL", 20, 32, 18)                                                      \
+    X(VS_DT_IQ3_S, "IQ3_S", 21, 256, 110)                                                      \
+    X(VS_DT_IQ2_S, "IQ2_S", 22, 256, 82)                                                       \
+    X(VS_DT_IQ4_XS, "IQ4_XS", 23, 256, 136)                                                    \
+    X(VS_DT_IQ1_M, "IQ1_M", 29, 256, 56)                                                       \
+    X(VS_DT_TQ1_0, "TQ1_0", 34, 256, 54)                                                       \
+    X(VS_DT_TQ2_0, "TQ2_0", 35, 256, 66)                                                       \
+    X(VS_DT_MXFP4, "MXFP4", 39, 32, 17)                                                        \
+    X(VS_DT_NVFP4, "NVFP4", 40, 64, 36)                                                        \
+    X(VS_DT_Q1_0, "Q1_0", 41, 128, 18)
+
 typedef enum {
 
 #define VS_X(id, name, torch, bits, fp) id,
     VS_DTYPES(VS_X)
 #undef VS_X
-        VS_DT_COUNT
+#define VS_X(id, name, ggml, elements, bytes) id,
+        VS_GGML_BLOCK_DTYPES(VS_X)
+#undef VS_X
+            VS_DT_COUNT
 } vs_dtype;
 
-const char *vs_dtype_name(vs_dtype dtype);       /* "BF16" */
-const char *vs_dtype_torch_name(vs_dtype dtype); /* "bfloat16" */
+/* The dtypes below this one are those of safetensors, the others are ggml's block types. */
+#define VS_DT_SAFETENSORS_COUNT ((uint32_t)VS_DT_Q4_0)
+
+const char *vs_dtype_name(vs_dtype dtype); /* "BF16"; "Q4_K" */
+/* "bfloat16"; torch has no block types: their ggml name */
+const char *vs_dtype_torch_name(vs_dtype dtype);
+/* Of one element. Block types: rounded up, Q4_K has 5 (4.5); sizes are vs_dtype_bytes' business. */
 uint32_t vs_dtype_bits(vs_dtype dtype);
-bool vs_dtype_is_float(vs_dtype dtype);
+bool vs_dtype_is_float(vs_dtype dtype); /* block types stand for floats */
+/* Elements that are kept together: 1, 2 for F4, or those of a block. */
+uint32_t vs_dtype_block_elements(vs_dtype dtype);
+bool vs_dtype_is_block(vs_dtype dtype); /* one of ggml's block types */
+/* Type id of a GGUF tensor. VS_DT_COUNT when ggml has no such type (any more). */
+vs_dtype vs_dtype_find_ggml(uint32_t type_id);
+/* The other way; false when ggml has none. */
+VS_MUST_CHECK bool vs_dtype_ggml_type(vs_dtype dtype, uint32_t *type_id);
 /* Safetensors name, exact. VS_DT_COUNT when unknown. */
 vs_dtype vs_dtype_find(vs_str name);
 /* Torch name with or without "torch.", and fp32 fp16 bf16. VS_DT_COUNT when unknown. */
 vs_dtype vs_dtype_find_torch(vs_str name);
-/* ceil(elements * bits / 8); false on overflow. */
+/* ceil(elements * bits / 8); of block types, whole blocks: a started one counts. false on overflow. */
 VS_MUST_CHECK bool vs_dtype_bytes(vs_dtype dtype, uint64_t elements, vs_bytes *out);
 
 /* ---- tensors ----------------------------------------------------------------------------- */
