@@ -226,9 +226,16 @@ bool vs_model_total(vs_model *model, vs_err *err)
             return fail_total(err);
         }
     }
-    for (uint32_t i = 0; i < model->target_count; i++) {
-        const vs_target *const t = &model->targets[i];
-        if ((t->flags & (VS_TF_BUFFER | VS_TF_TIED)) == 0 &&
+    /* Not quantised: what is loaded is what the architecture says. */
+    if (model->modules == NULL) {
+        model->modules = model->targets;
+        model->module_count = model->target_count;
+        model->module_sources = model->sources;
+        model->module_source_count = model->source_count;
+    }
+    for (uint32_t i = 0; i < model->module_count; i++) {
+        const vs_target *const t = &model->modules[i];
+        if ((t->flags & (VS_TF_NON_PERSISTENT | VS_TF_TIED)) == 0 &&
             !vs_add_u64(loaded, t->elements, &loaded)) {
             return fail_total(err);
         }
@@ -236,13 +243,6 @@ bool vs_model_total(vs_model *model, vs_err *err)
     model->parameters = parameters;
     model->checkpoint_bytes = bytes;
     model->loaded_parameters = loaded;
-    if (model->modules ==
-        NULL) { /* not quantised: what is loaded is what the architecture says */
-        model->modules = model->targets;
-        model->module_count = model->target_count;
-        model->module_sources = model->sources;
-        model->module_source_count = model->source_count;
-    }
     model->config_text = model->config_text == NULL ? "" : model->config_text;
     model->quant.method = model->quant.method == NULL ? "" : model->quant.method;
     model->quant.label = model->quant.label == NULL ? "" : model->quant.label;

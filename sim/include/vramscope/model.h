@@ -245,7 +245,10 @@ typedef struct {
     uint32_t shard_count;
     uint64_t parameters; /* of the checkpoint as published: all its elements */
     vs_bytes checkpoint_bytes;
-    uint64_t loaded_parameters; /* of the targets, tied ones once, buffers excluded */
+    /* Elements of modules: every parameter and every buffer that a checkpoint keeps (DeepSeek-V3's score corrections:
+     * facts/models.json counts them in), tied ones once. Of a quantised checkpoint: those of the weights it stands
+     * for, so neither scales nor packed words. Equals params_loaded_by_transformers of all 34 models there. */
+    uint64_t loaded_parameters;
     /* things the user should know: "32 rotary_emb.inv_freq tensors are ignored on load" */
     const char **notes;
     uint32_t note_count;
