@@ -263,6 +263,16 @@ static inline void heap_insert(event_queue *q, queue_key key)
     }
 }
 
+/* Puts the whole heap in order after keys were replaced where they stand. A hole at the root stays: its key is due
+ * now, hence less than all others. */
+static inline void heap_restore(event_queue *q)
+{
+    const uint32_t first = q->has_hole ? 1 : 0;
+    for (uint32_t i = q->count > 1 ? (q->count - 2) / 4 + 1 : 0; i > first; i--) {
+        key_sink(q, i - 1, q->keys[i - 1]);
+    }
+}
+
 /* ---- lanes ---------------------------------------------------------------------------------- */
 
 static inline void lane_append(event_queue *q, uint32_t rank, uint32_t slot)
@@ -353,6 +363,25 @@ static inline vs_timer event_schedule(vs_engine *engine, vs_ns time, vs_rank ran
     q->slots[slot] = (event_slot){.handler = handler, .ctx = ctx, .arg = arg, .id = id};
     event_place(engine, time, (uint32_t)rank, id);
     return (vs_timer){id};
+}
+
+/* vs_engine_reschedule for an event that waits in the heap and goes on waiting there, but for the order of the
+ * heap: heap_restore has to follow before anything else looks at it. False, nothing changed: not such an event. */
+static inline bool key_replace(vs_engine *engine, vs_timer timer, vs_ns time)
+{
+    event_queue *q = &engine->queue;
+    const uint32_t slot = slot_of(q, timer);
+    if (slot == 0 || (q->where[slot] & IN_LANE) != 0 || time == engine->now) {
+        return false;
+    }
+    const uint64_t seq = seq_take(engine);
+    queue_key *key = &q->keys[q->where[slot]];
+    if (seq == 0) {
+        return false;
+    }
+    *key =
+        (queue_key){.time = time, .low = (key->low >> RANK_SHIFT) << RANK_SHIFT | seq | slot};
+    return true;
 }
 
 static inline vs_ns time_after(const vs_engine *engine, vs_ns delay)

@@ -30,6 +30,8 @@
  *   4. rest < 1e9, left_bytes <= size_bytes, and a flow with a rate has its end pending. */
 #include "sim/engine/engine_internal.h"
 
+#include <string.h>
+
 /* Bounds that keep the arithmetic below within 64 bits; 2^62 is four exbibytes. */
 #define AMOUNT_LIMIT (UINT64_C(1) << 62)
 #define NO_CAP       UINT64_MAX
@@ -92,6 +94,11 @@ bool vs_links_init(vs_engine *engine, uint32_t expected_links, uint32_t expected
 static inline vs_bytes advance(const flow_state *flow, vs_ns now, uint32_t *out_rest)
 {
     const uint64_t dt_ns = now - flow->updated_ns;
+    if ((flow->rate_bps | dt_ns) >> 32 == 0) { /* (2^32 - 1)^2 + 1e9 < 2^64 */
+        const uint64_t moved = flow->rate_bps * dt_ns + flow->rest;
+        *out_rest = (uint32_t)(moved % NS_PER_S);
+        return moved / NS_PER_S;
+    }
     const uint64_t whole_s = dt_ns / NS_PER_S;
     const uint64_t part_ns = dt_ns % NS_PER_S;
     const uint64_t small = flow->rate_bps % NS_PER_S * part_ns + flow->rest; /* < 1e18 + 1e9 */
@@ -110,7 +117,7 @@ vs_bytes vs_flow_moved(const flow_state *flow, vs_ns now)
     return more < flow->left_bytes ? before + more : flow->size_bytes;
 }
 
-static void bring_up_to_date(flow_state *flow, vs_ns now)
+static inline void bring_up_to_date(flow_state *flow, vs_ns now)
 {
     uint32_t rest = 0;
     const vs_bytes more = advance(flow, now, &rest);
@@ -161,15 +168,25 @@ static void mark(vs_engine *engine, uint32_t link)
     }
 }
 
-static void set_rate(vs_engine *engine, uint32_t slot, uint64_t rate_bps)
+/* From now on the flow moves at this rate. Returns when it ends. */
+static inline vs_ns take_rate(const vs_engine *engine, flow_state *flow, uint64_t rate_bps)
 {
-    flow_state *flow = &engine->flows.flows[slot];
     bring_up_to_date(flow, engine->now);
     flow->rate_bps = rate_bps;
-    const vs_ns end = time_after(engine, time_left(flow));
+    return time_after(engine, time_left(flow));
+}
+
+static void set_end(vs_engine *engine, uint32_t slot, vs_ns end)
+{
+    flow_state *flow = &engine->flows.flows[slot];
     if (!vs_engine_reschedule(engine, flow->timer, end)) {
         flow->timer = event_schedule(engine, end, VS_RANK_ARRIVE, finish, NULL, slot);
     }
+}
+
+static void set_rate(vs_engine *engine, uint32_t slot, uint64_t rate_bps)
+{
+    set_end(engine, slot, take_rate(engine, &engine->flows.flows[slot], rate_bps));
 }
 
 /* Latency is over: the flow takes part in its links' bandwidth from now on. */
@@ -418,12 +435,9 @@ static void share_alone(vs_engine *engine, flow_state *flow)
     flow->new_rate_bps = rate;
 }
 
-static void settle(vs_engine *engine, void *ctx, uint64_t arg)
+static void settle_component(vs_engine *engine)
 {
-    (void)ctx;
-    (void)arg;
     flow_table *t = &engine->flows;
-    engine->links.is_settling_due = false;
     const uint32_t count = pick_component(engine);
     if (count == 1) {
         share_alone(engine, &t->flows[t->picked[0]]);
@@ -437,6 +451,80 @@ static void settle(vs_engine *engine, void *ctx, uint64_t arg)
             set_rate(engine, slot, flow->new_rate_bps);
         }
         flow->new_rate_bps = 0;
+    }
+}
+
+/* ---- settling flows that are all alike -------------------------------------------------------- */
+
+/* The copying threads of one load: every moving flow crosses the same links under the same cap, and some of those
+ * links are marked, so all of them share anew. */
+static bool are_all_alike(const vs_engine *engine)
+{
+    const flow_table *t = &engine->flows;
+    if (t->moving_count == 0 || !crosses_marked(engine, &t->flows[t->moving[0]])) {
+        return false;
+    }
+    const flow_state *first = &t->flows[t->moving[0]];
+    for (uint32_t i = 1; i < t->moving_count; i++) {
+        const flow_state *flow = &t->flows[t->moving[i]];
+        if (flow->cap_bps != first->cap_bps || flow->link_count != first->link_count ||
+            memcmp(flow->links, first->links, sizeof first->links) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What share finds step by step, at once: the narrowest link divided by the number of flows, what is left over to
+ * those started first. Ends that move are put in order together: with few other events pending that is one look at
+ * the top of the heap instead of one for each. */
+static void settle_alike(vs_engine *engine)
+{
+    const flow_table *t = &engine->flows;
+    event_queue *q = &engine->queue;
+    const flow_state *first = &t->flows[t->moving[0]];
+    uint64_t room = UINT64_MAX;
+    for (uint32_t i = 0; i < first->link_count; i++) {
+        const uint64_t here = engine->links.links[first->links[i]].rate_bps;
+        room = here < room ? here : room;
+    }
+    const uint64_t level = room / t->moving_count;
+    const bool is_capped = first->cap_bps <= level;
+    const uint64_t more_until = is_capped ? 0 : room % t->moving_count;
+    const uint64_t rate = is_capped ? first->cap_bps : level == 0 ? 1 : level;
+    const bool is_small_heap = q->count <= 4 * t->moving_count + 1;
+    bool is_disordered = false;
+    for (uint32_t i = 0; i < t->moving_count; i++) {
+        flow_state *flow = &t->flows[t->moving[i]];
+        const uint64_t new_rate = i < more_until ? level + 1 : rate;
+        if (new_rate == flow->rate_bps) {
+            continue;
+        }
+        const vs_ns end = take_rate(engine, flow, new_rate);
+        if (is_small_heap && key_replace(engine, flow->timer, end)) {
+            is_disordered = true;
+            continue;
+        }
+        if (is_disordered) {
+            heap_restore(q);
+            is_disordered = false;
+        }
+        set_end(engine, t->moving[i], end);
+    }
+    if (is_disordered) {
+        heap_restore(q);
+    }
+}
+
+static void settle(vs_engine *engine, void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    engine->links.is_settling_due = false;
+    if (are_all_alike(engine)) {
+        settle_alike(engine);
+    } else {
+        settle_component(engine);
     }
     for (uint32_t i = 0; i < engine->links.marked_count; i++) {
         engine->links.links[engine->links.marked[i]].is_marked = false;

@@ -492,11 +492,17 @@ static void one_round(uint64_t seed)
     s.link_count = 1 + (uint32_t)below(&s, LINKS_MAX);
     s.flow_count = 1 + (uint32_t)below(&s, 1 + (FLOWS_MAX - 1) * seed / ROUNDS);
     const uint32_t links_per_flow = 1 + (uint32_t)below(&s, 3);
+    const bool are_alike = below(&s, 3) == 0; /* as the threads that load one checkpoint are */
     for (uint32_t i = 0; i < s.link_count; i++) {
         s.link_rate[i] = scaled(&s, 300);
     }
     for (uint32_t i = 0; i < s.flow_count; i++) {
         invent_flow(&s, i, links_per_flow);
+        if (are_alike) {
+            s.flows[i].link_count = s.flows[0].link_count;
+            s.flows[i].cap_bps = s.flows[0].cap_bps;
+            memcpy(s.flows[i].links, s.flows[0].links, sizeof s.flows[0].links);
+        }
     }
     for (uint32_t i = 0; i < 16; i++) {
         s.probes[i] = below(&s, 60 * NS_PER_S);
