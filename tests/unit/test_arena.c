@@ -177,6 +177,38 @@ static void the_chosen_allocation_fails(void **state)
     vs_arena_close(&arena);
 }
 
+static void memory_is_zero_where_raw_memory_was(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena(VS_MIB);
+    uint8_t *raw = VS_RAW_ARRAY(&arena, uint8_t, 5000);
+    assert_non_null(raw);
+    memset(raw, 0xff, 5000);
+    vs_arena_reset(&arena);
+    const uint8_t *zeroed = vs_arena_alloc(&arena, 6000, 1);
+    assert_ptr_equal(zeroed, raw);
+    assert_true(is_zero(zeroed, 6000));
+    vs_arena_close(&arena);
+}
+
+static void raw_memory_counts_and_ends_like_any_other(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena(4096);
+    arena.fail_at = 2;
+    assert_non_null(VS_RAW_ARRAY(&arena, uint64_t, 2));
+    assert_int_equal(arena.used_bytes, 16);
+    assert_null(VS_RAW_ARRAY(&arena, uint64_t, 2));
+    assert_int_equal(arena.alloc_count, 2);
+    vs_arena_reset(&arena);
+    arena.fail_at = 0;
+    assert_null(vs_arena_raw(&arena, SIZE_MAX / 2, 4, 4));
+    assert_true(arena.is_exhausted);
+    vs_arena_reset(&arena);
+    assert_null(vs_arena_raw(&arena, arena.capacity_bytes + 1, 1, 1));
+    vs_arena_close(&arena);
+}
+
 static void a_closed_arena_gives_nothing(void **state)
 {
     (void)state;
@@ -215,6 +247,8 @@ int main(void)
         cmocka_unit_test(exhaustion_sticks_until_the_next_reset),
         cmocka_unit_test(sizes_that_overflow_exhaust),
         cmocka_unit_test(the_chosen_allocation_fails),
+        cmocka_unit_test(memory_is_zero_where_raw_memory_was),
+        cmocka_unit_test(raw_memory_counts_and_ends_like_any_other),
         cmocka_unit_test(a_closed_arena_gives_nothing),
         cmocka_unit_test(the_memory_error_names_what_was_wanted),
     };

@@ -133,12 +133,17 @@ VS_MUST_CHECK void *vs_arena_alloc(vs_arena *arena, size_t size_bytes, size_t al
 /* count * elem_bytes with overflow check. */
 VS_MUST_CHECK void *vs_arena_array(vs_arena *arena, size_t count, size_t elem_bytes,
                                    size_t align);
+/* The same, but the bytes may be anything: for large memory that the caller writes in full before it reads any. */
+VS_MUST_CHECK void *vs_arena_raw(vs_arena *arena, size_t count, size_t elem_bytes,
+                                 size_t align);
 /* Forgets everything / everything since mark (a former used_bytes). */
 void vs_arena_reset(vs_arena *arena);
 void vs_arena_rewind(vs_arena *arena, size_t mark);
 #define VS_NEW(arena, type) ((type *)vs_arena_alloc((arena), sizeof(type), _Alignof(type)))
 #define VS_ARRAY(arena, type, count)                                                           \
     ((type *)vs_arena_array((arena), (count), sizeof(type), _Alignof(type)))
+#define VS_RAW_ARRAY(arena, type, count)                                                       \
+    ((type *)vs_arena_raw((arena), (count), sizeof(type), _Alignof(type)))
 /* The error every caller reports when a vs_arena function returned NULL. */
 bool vs_fail_memory(vs_err *err, const vs_arena *arena, const char *what);
 
