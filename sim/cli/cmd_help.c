@@ -35,6 +35,16 @@ static const command_help helps[] = {
      "vramscope inspect mixtral-8x7b\n"
      "vramscope inspect ~/models/my-model --tensors --json -\n",
      false},
+    {"mkmodel",
+     "vramscope mkmodel MODEL -o DIR [--format safetensors|gguf] [--layers N] [--force] "
+     "[--json FILE]",
+     "Writes a model of any size in a few KB: a checkpoint folder with true headers, holes for "
+     "data, and config.json. --layers N keeps the first N layers; --force replaces files that "
+     "hold no data.",
+     "vramscope mkmodel llama-3.1-405b -o big\n"
+     "vramscope mkmodel mixtral-8x7b -o small --layers 2\n"
+     "vramscope mkmodel path/to/config.json -o d && vramscope sim d --gpu 24GiB\n",
+     false},
     {"list", "vramscope list models|gpus|hosts|disks|loaders|quants", "The catalogues.",
      "vramscope list gpus\n", false},
     {"view", "vramscope view [FILE.tape ...] [--scenario FILE.json] [--shot OUT.png]",

@@ -15,16 +15,18 @@ typedef struct {
 } command_entry;
 
 static const command_entry commands[] = {{"sim", cmd_sim},         {"compare", cmd_compare},
-                                         {"inspect", cmd_inspect}, {"list", cmd_list},
-                                         {"view", cmd_view},       {"help", cmd_help}};
+                                         {"inspect", cmd_inspect}, {"mkmodel", cmd_mkmodel},
+                                         {"list", cmd_list},       {"view", cmd_view},
+                                         {"help", cmd_help}};
 
 /* In the contract, in later versions. */
-static const char *const planned[] = {"plan",      "mkmodel", "replay", "check",
-                                      "calibrate", "convert", "record", "probe"};
+static const char *const planned[] = {"plan",    "replay", "check", "calibrate",
+                                      "convert", "record", "probe"};
 
 const char *const *cli_command_names(size_t *out_count)
 {
-    static const char *const names[] = {"sim", "compare", "inspect", "list", "view", "help"};
+    static const char *const names[] = {"sim",  "compare", "inspect", "mkmodel",
+                                        "list", "view",    "help"};
     *out_count = sizeof names / sizeof names[0];
     return names;
 }

@@ -174,6 +174,14 @@ typedef struct {
     vs_bytes file_bytes; /* header included; 0: unknown */
 } vs_shard;
 
+/* A part of the checkpoint that the architecture does not load, though it is well known. */
+typedef struct {
+    const char *prefix; /* what its names begin with: "model.layers.61." */
+    const char *what;   /* "the multi-token-prediction layer" */
+} vs_unloaded;
+
+#define VS_UNLOADED_MAX 32
+
 /* How a checkpoint is quantised: the quantization_config of its config.json, or what its headers show. */
 typedef enum {
     VS_QF_NONE,
@@ -221,7 +229,7 @@ typedef struct {
     const char *architecture; /* "LlamaForCausalLM" or "" */
     /* "catalogue", "config", "safetensors": where the tensor list is from */
     const char *source;
-    const char *no_split_class; /* "LlamaDecoderLayer" */
+    const char *no_split_class; /* "LlamaDecoderLayer"; several are separated by commas */
     vs_dtype config_dtype;      /* torch_dtype of the config, VS_DT_COUNT: none */
     vs_model_dims dims;
     bool is_tied;       /* tie_word_embeddings */
@@ -238,6 +246,8 @@ typedef struct {
     uint32_t module_count;
     uint32_t *module_sources;
     uint32_t module_source_count;
+    const vs_unloaded *unloaded;
+    uint32_t unloaded_count;
     vs_stored_quant quant;   /* format VS_QF_NONE: not quantised */
     vs_container container;  /* of the files; safetensors for config-only models */
     const char *config_text; /* the config.json it was built from, "" when there was none */
@@ -301,5 +311,145 @@ vs_str vs_catalogue_model_text(const vs_catalogue_model *entry);
 /* Bytes of KV cache per token: 2 * layers * kv_heads * head_dim * bytes(dtype) [8]. */
 VS_MUST_CHECK bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype,
                                                vs_bytes *out);
+
+/* ---- summary (summary.c, summary_cost.c) ----------------------------------------------------------- */
+
+/* What a parameter is for, by its flags and its name. X(enum, key in JSON, words) */
+#define VS_MODEL_PARTS(X)                                                                      \
+    X(VS_PART_EMBEDDING, "embedding", "embedding")                                             \
+    X(VS_PART_ATTENTION, "attention", "attention")                                             \
+    X(VS_PART_MLP, "mlp", "mlp")                                                               \
+    X(VS_PART_EXPERTS, "experts", "experts")                                                   \
+    X(VS_PART_SHARED, "shared_experts", "shared experts")                                      \
+    X(VS_PART_ROUTER, "router", "router")                                                      \
+    X(VS_PART_NORM, "norms", "norms")                                                          \
+    X(VS_PART_HEAD, "head", "head")                                                            \
+    X(VS_PART_OTHER, "other", "other")
+
+typedef enum {
+
+#define VS_X(id, key, words) id,
+    VS_MODEL_PARTS(VS_X)
+#undef VS_X
+        VS_PART_COUNT
+} vs_model_part;
+
+const char *vs_model_part_key(vs_model_part part);
+const char *vs_model_part_words(vs_model_part part);
+
+typedef struct {
+    uint64_t tensors, elements;
+    vs_bytes bytes;
+} vs_amount;
+
+/* Layers that are alike, or one module outside of the layers. What counts as a layer is told from the names: the
+ * first part that is a number names a block ("model.layers.3", "vision_tower.encoder.layers.0"), everything else
+ * belongs to the module that owns it ("lm_head"). */
+typedef struct {
+    const char *name;       /* of the first one */
+    const char *stem;       /* "model.layers"; "" for a module outside of the layers */
+    const uint32_t *layers; /* their numbers, increasing; NULL and 0 for a module outside */
+    uint32_t layer_count;
+    bool is_decoder; /* vs_target.layer was set: not a layer of a vision tower */
+    vs_amount one;   /* of one of them, as loaded */
+    vs_bytes parts[VS_PART_COUNT];
+} vs_layer_row;
+
+typedef struct {
+    const char *name, *with;
+    bool is_stored; /* the checkpoint holds a copy all the same */
+} vs_tie;
+
+/* Keys and values of one sequence, in the load dtype. Windows keep min(tokens, window) positions. */
+typedef struct {
+    bool is_known;                /* false: the config with the numbers is missing */
+    vs_bytes token_bytes;         /* what one token adds while no window is full, as Transformers 5 caches it */
+    vs_bytes late_token_bytes;    /* ... once every window is full: layers of full attention only */
+    vs_bytes latent_token_bytes;  /* latent attention: what an engine that caches the latent keeps; 0: none.
+                                     Transformers caches the expanded keys and values
+                                     (modeling_deepseek_v3.py, 5.12.1: past_key_values.update(key_states, ...)) */
+    vs_bytes state_bytes;         /* linear attention: a state whose size does not depend on the length */
+    bool is_state_known;          /* false: there is such a state, and no config tells its size */
+    uint64_t full_layers, window_layers, linear_layers, window;
+} vs_kv_cost;
+
+/* One row of the table of dtypes: what Accelerate's estimate says, and what a load of Transformers 5 keeps. */
+typedef struct {
+    const char *dtype; /* "float32", "float16", "int8", "int4", as accelerate names them */
+    uint32_t divisor;  /* of the estimate's float32 bytes: 1, 2, 4, 8 */
+    vs_bytes estimate_training_bytes; /* 0: N/A */
+    bool is_exact_known;              /* false: a checkpoint that is quantised already is not quantised again */
+    vs_bytes exact_bytes;    /* head, buffers and scales included; int8 and int4 as bitsandbytes keeps them [6.1] */
+    vs_bytes exact_training_bytes; /* weights, gradients and both moments in this dtype; 0: N/A */
+    vs_bytes wide_bytes;           /* of exact_bytes: weights that no quantiser touches */
+} vs_dtype_cost;
+
+#define VS_DTYPE_COSTS 4
+
+/* Everything `inspect` says of a model. Lives in the arena given. */
+typedef struct {
+    vs_dtype load_dtype;           /* of dtype="auto": the config's, else that of the first wide float stored */
+    vs_amount stored[VS_DT_COUNT]; /* the checkpoint, by dtype */
+    vs_amount not_loaded;          /* of these: no target wants them */
+    vs_amount loaded;              /* what stays, as stored where that is quantised; tied ones once */
+    vs_amount dense;               /* the architecture in the load dtype: loaded when nothing is quantised */
+    vs_layer_row *rows;            /* of loaded, in module order */
+    uint32_t row_count;
+    const char *largest_name; /* layer or module, "model.layers.3" */
+    vs_bytes largest_bytes;
+    vs_tie *ties;
+    uint32_t tie_count;
+    uint64_t expert_layers, expert_parameters; /* routed */
+    uint64_t active_parameters; /* loaded ones less the routed experts that a token does not visit */
+    vs_kv_cost kv;
+    /* `accelerate estimate-memory` (1.14.0): AutoModel in float32 on the meta device, so no output head, but all
+     * buffers; utils/modeling.py calculate_maximum_sizes. */
+    vs_bytes estimate_bytes, estimate_largest_bytes;
+    bool has_head_left_out;
+    vs_dtype_cost costs[VS_DTYPE_COSTS];
+} vs_model_summary;
+
+/* dtype "auto" of Transformers. */
+vs_dtype vs_model_load_dtype(const vs_model *model);
+/* O(tensors). Fails when the arena is exhausted, or above 2^59 elements. */
+VS_MUST_CHECK bool vs_model_summarise(vs_model_summary *summary, const vs_model *model,
+                                      vs_arena *arena, vs_err *err);
+/* The cache of one sequence of that many tokens, batch 1; saturates at UINT64_MAX. */
+vs_bytes vs_kv_bytes(const vs_kv_cost *kv, uint64_t tokens);
+/* As accelerate's convert_bytes prints bytes / divisor: "24.61 GB" is 24.61 * 2^30 bytes. */
+const char *vs_format_accelerate_size(vs_bytes bytes, uint32_t divisor, char buf[VS_TEXT_BYTES]);
+
+/* ---- writing (write.c) ------------------------------------------------------------------------------- */
+
+typedef enum {
+    VS_WRITE_SAFETENSORS, /* model.safetensors, or shards and an index, as save_pretrained writes them */
+    VS_WRITE_GGUF         /* NAME.gguf */
+} vs_write_format;
+
+typedef struct {
+    const char *folder; /* made when it is missing, parents included */
+    vs_write_format format;
+    uint64_t layers; /* only the first so many decoder layers; 0: all */
+    /* Replace files of a checkpoint that is in the folder already. Never those that hold data: only holes and
+     * zeros give way. */
+    bool is_forced;
+    void (*progress)(void *context, uint32_t done, uint32_t total); /* after each file; NULL: none */
+    void *progress_context;
+} vs_write_desc;
+
+typedef struct {
+    uint32_t file_count; /* with tensors in them */
+    uint32_t tensor_count;
+    vs_bytes data_bytes;    /* of the tensors: holes */
+    vs_bytes written_bytes; /* of headers, index and config: what is really written */
+    bool has_config;
+} vs_write_result;
+
+/* Writes the model as a checkpoint with true headers and holes for data, and config.json where config_text says what
+ * was in it (cut to `layers`). All of it or nothing: files get their names when everything has been written; what
+ * was made is removed on failure. Other files in the folder are left alone. arena: scratch. */
+VS_MUST_CHECK bool vs_model_write(vs_write_result *result, vs_arena *arena,
+                                  const vs_model *model, const vs_write_desc *desc,
+                                  vs_err *err);
 
 #endif /* VS_MODEL_H */

@@ -1,0 +1,171 @@
+/* write.c - a model as a checkpoint on disk, with holes for data.
+ *
+ * What is known of the tensors is all that is written: headers, index and config. Files come into being under temporary
+ * names and are renamed together at the end (write_files.c). */
+#include <string.h>
+
+#include "sim/model/json_scan.h"
+#include "sim/model/write.h"
+
+#define CONFIG_NAME "config.json"
+
+/* Names of everything that is going to be written. NULL: arena exhausted. */
+static const char **file_names(vs_arena *arena, const vs_write_plan *plan, uint32_t *count)
+{
+    const char **const names = VS_ARRAY(arena, const char *, (size_t)plan->shard_count + 2);
+    if (names == NULL) {
+        return NULL;
+    }
+    *count = 0;
+    for (uint32_t i = 0; i < plan->shard_count; i++) {
+        names[*count] = vs_safetensors_file_name(arena, i, plan->shard_count);
+        if (names[(*count)++] == NULL) {
+            return NULL;
+        }
+    }
+    if (plan->shard_count > 1) {
+        names[(*count)++] = VS_SAFETENSORS_INDEX_NAME;
+    }
+    if (plan->config.len > 0) {
+        names[(*count)++] = CONFIG_NAME;
+    }
+    return names;
+}
+
+/* Blanks in front of the last line of a text that is an excerpt of an indented one. */
+static size_t common_indent(vs_str text)
+{
+    size_t line = text.len;
+    while (line > 0 && text.ptr[line - 1] != '\n') {
+        line--;
+    }
+    size_t blanks = 0;
+    while (line > 0 && line + blanks < text.len && text.ptr[line + blanks] == ' ') {
+        blanks++;
+    }
+    return blanks;
+}
+
+/* The config as a file of its own: not indented as in the catalogue entry that it is from, one line end behind it. No
+ * line of JSON begins inside a string, so blanks at the beginning of a line mean nothing. */
+static bool config_file(vs_str *out, vs_arena *arena, vs_str config, vs_err *err)
+{
+    char *const bytes = vs_arena_alloc(arena, config.len + 1, 1);
+    if (bytes == NULL) {
+        return vs_fail_memory(err, arena, "a config");
+    }
+    while (config.len > 0 && strchr(" \t\r\n", config.ptr[config.len - 1]) != NULL) {
+        config.len--;
+    }
+    const size_t indent = common_indent(config);
+    size_t used = 0;
+    size_t skipped = indent; /* of the line at hand */
+    for (size_t i = 0; i < config.len; i++) {
+        const char c = config.ptr[i];
+        if (c == ' ' && skipped < indent) {
+            skipped++;
+            continue;
+        }
+        skipped = c == '\n' ? 0 : indent;
+        bytes[used++] = c;
+    }
+    bytes[used++] = '\n';
+    *out = (vs_str){bytes, used};
+    return true;
+}
+
+static bool stage_config(vs_staging *staging, const vs_write_plan *plan, vs_err *err)
+{
+    vs_str text = {NULL, 0};
+    return plan->config.len == 0 || (config_file(&text, staging->arena, plan->config, err) &&
+                                     vs_staging_add(staging, CONFIG_NAME, text, text.len, err));
+}
+
+static bool write_safetensors(vs_write_result *result, const vs_write_plan *plan,
+                              vs_arena *arena, const vs_write_desc *desc, vs_err *err)
+{
+    uint32_t name_count = 0;
+    vs_staging staging = {0};
+    const char *const *const names = file_names(arena, plan, &name_count);
+    if (names == NULL) {
+        return vs_fail_memory(err, arena, "the names of files");
+    }
+    if (!vs_staging_open(&staging, arena, desc->folder, name_count, err)) {
+        return false;
+    }
+    vs_bytes data_bytes = 0;
+    if (!vs_staging_check(&staging, names, name_count, desc->is_forced, err) ||
+        !vs_safetensors_stage(&staging, plan, desc, &data_bytes, err) ||
+        !stage_config(&staging, plan, err)) {
+        vs_staging_abandon(&staging);
+        return false;
+    }
+    if (!vs_staging_commit(&staging, err)) {
+        return false;
+    }
+    *result = (vs_write_result){
+        .file_count = plan->shard_count,
+        .tensor_count = plan->count,
+        .data_bytes = data_bytes,
+        .written_bytes = staging.written_bytes,
+        .has_config = plan->config.len > 0,
+    };
+    return true;
+}
+
+/* The "config" of a catalogue entry, as its file has it. */
+static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_model *model, vs_err *err)
+{
+    const vs_catalogue_model *const entry = vs_catalogue_model_find(vs_str_of(model->name));
+    const vs_str text = entry == NULL ? (vs_str){"", 0} : vs_catalogue_model_text(entry);
+    vs_scan s = {(const uint8_t *)text.ptr, text.len, 0, 0, arena, err, false};
+    if (strcmp(model->source, "catalogue") != 0 || text.len == 0) {
+        return true;
+    }
+    bool is_last = false;
+    if (!vs_scan_take(&s, '{', "'{'")) {
+        return false;
+    }
+    while (!is_last) {
+        vs_str key = {NULL, 0};
+        if (!vs_scan_string(&s, &key, "a key") || !vs_scan_take(&s, ':', "':'")) {
+            return false;
+        }
+        (void)vs_scan_peek(&s);
+        const uint64_t begin = s.pos;
+        if (!vs_scan_skip(&s)) {
+            return false;
+        }
+        if (vs_str_is(key, "config")) {
+            *out = (vs_str){text.ptr + begin, (size_t)(s.pos - begin)};
+        }
+        if (!vs_scan_separator(&s, '}', &is_last)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool vs_model_write(vs_write_result *result, vs_arena *arena, const vs_model *model,
+                    const vs_write_desc *desc, vs_err *err)
+{
+    vs_write_plan plan = {0};
+    vs_str config = vs_str_of(model->config_text);
+    if (config.len == 0 && !catalogue_config(&config, arena, model, err)) {
+        return false;
+    }
+    vs_model copy = *model;
+    copy.config_text = vs_str_copy(arena, config);
+    if (copy.config_text == NULL) {
+        return vs_fail_memory(err, arena, "a config");
+    }
+    model = &copy;
+    if (!vs_write_plan_make(&plan, arena, model, desc->layers, err)) {
+        return false;
+    }
+    switch (desc->format) {
+    case VS_WRITE_SAFETENSORS: return write_safetensors(result, &plan, arena, desc, err);
+    case VS_WRITE_GGUF: break;
+    }
+    return vs_fail(err, VS_ERR_VALUE, "--format gguf: not in this version yet");
+}
