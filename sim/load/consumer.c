@@ -372,7 +372,7 @@ static bool materialise(loader *ld, const vs_target *target)
 {
     const vs_dtype dtype = load_target_dtype(ld, target);
     const bool is_buffer = (target->flags & VS_TF_NON_PERSISTENT) != 0;
-    const uint32_t name = vs_tape_string(ld->tape, vs_str_of(target->name));
+    const uint32_t name = vs_tape_name(ld->tape, target->name);
     vs_block block = {0}; /* the model's from now on */
     vs_bytes bytes = 0;
     if (!vs_dtype_bytes(dtype, target->elements, &bytes)) {

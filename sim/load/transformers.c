@@ -116,7 +116,7 @@ void load_surface(loader *ld, const char *name)
                             .kind = VS_EV_SURFACE,
                             .device = ld->gpu_device,
                             .block = VS_NO_BLOCK,
-                            .name = vs_tape_string(ld->tape, vs_str_of(name))};
+                            .name = vs_tape_name(ld->tape, name)};
     vs_tape_event(ld->tape, &event);
 }
 
@@ -140,7 +140,7 @@ static bool fill_job(loader *ld, uint32_t tensor_index, load_job *job, vs_err *e
     *job = (load_job){.src_bytes = tensor->size_bytes,
                       .tensor = tensor_index,
                       .mapping = UINT32_MAX,
-                      .name = vs_tape_string(ld->tape, vs_str_of(tensor->name)),
+                      .name = vs_tape_name(ld->tape, tensor->name),
                       .needs_cast = dtype != tensor->dtype};
     if (!vs_dtype_bytes(dtype, tensor->elements, &job->dst_bytes) ||
         !vs_add_u64(ld->total_src_bytes, job->src_bytes, &ld->total_src_bytes)) {
@@ -180,7 +180,7 @@ static bool fill_mapping(loader *ld, uint32_t target_index, const uint32_t *job_
                               .source_count = target->source_count,
                               .pending = target->source_count,
                               .failed_job = NO_JOB,
-                              .name = vs_tape_string(ld->tape, vs_str_of(target->name))};
+                              .name = vs_tape_name(ld->tape, target->name)};
     for (uint32_t s = 0; s < target->source_count; s++) {
         const uint32_t job = job_of_tensor[ld->model->sources[target->first_source + s]];
         vs_assert(job != NO_JOB);
@@ -298,7 +298,7 @@ static void phase(loader *ld, const char *name)
                             .kind = VS_EV_PHASE,
                             .device = ld->gpu_device,
                             .block = VS_NO_BLOCK,
-                            .name = vs_tape_string(ld->tape, vs_str_of(name))};
+                            .name = vs_tape_name(ld->tape, name)};
     vs_tape_event(ld->tape, &event);
 }
 
@@ -311,7 +311,7 @@ static bool warm_up(loader *ld)
     driver.mem_get_info(driver.ctx, &free_bytes, &total_bytes);
     const vs_bytes bytes = load_warmup_bytes(ld, free_bytes, total_bytes);
     static const char warmup_name[] = "caching_allocator_warmup";
-    const uint32_t name = vs_tape_string(ld->tape, vs_str_of(warmup_name));
+    const uint32_t name = vs_tape_name(ld->tape, warmup_name);
     vs_block block = {0};
     if (bytes == 0) {
         return true;
@@ -340,7 +340,7 @@ void load_fail_context(loader *ld, vs_bytes others_bytes)
     const vs_event event = {.kind = VS_EV_OOM,
                             .device = ld->gpu_device,
                             .block = VS_NO_BLOCK,
-                            .name = vs_tape_string(ld->tape, vs_str_of("the CUDA context")),
+                            .name = vs_tape_name(ld->tape, "the CUDA context"),
                             .asked_bytes = gpu->context_bytes,
                             .size_bytes = gpu->context_bytes,
                             .extra = gpu->total_bytes - others_bytes};

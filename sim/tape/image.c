@@ -197,6 +197,15 @@ static void put_header_sum(uint8_t *image)
     memcpy(image + offsetof(tape_header, header_sum), &sum, sizeof sum);
 }
 
+void image_clear_gaps(uint8_t *image, const tape_layout *layout)
+{
+    uint64_t at = HEAD_BYTES;
+    for (uint32_t i = 0; i < SEC_COUNT; i++) {
+        memset(image + at, 0, (size_t)(layout->offset[i] - at));
+        at = layout->offset[i] + layout->count[i] * shapes[i].element_bytes;
+    }
+}
+
 void image_finish(uint8_t *image, const tape_layout *layout, vs_ns end_ns)
 {
     tape_header header = {.version = TAPE_VERSION,

@@ -1,6 +1,7 @@
 /* sim/tape/internal.h - what the files of the tape share and nobody else sees.
  *
  *   tape.c      the tape being written: chunks of rows
+ *   strings.c   its strings, each once
  *   derive.c    the state machine that turns events into samples and block lives
  *   lanes.c     spans grouped by lane, sorted, with busy time
  *   seal.c      counts first, carves the image, fills it
@@ -48,6 +49,28 @@ typedef struct span_chunk {
     span_row rows[TAPE_CHUNK_ROWS];
 } span_chunk;
 
+typedef struct {
+    const char *text; /* len bytes; lasts until the tape is sealed */
+    uint32_t len;
+    uint32_t hash;
+} tape_string;
+
+/* Each distinct string has one id, counting up from 0, which is "". */
+typedef struct {
+    tape_string *refs; /* by id */
+    uint32_t *slots;   /* id + 1, 0 empty */
+    uint32_t count;
+    uint32_t capacity;   /* ids */
+    uint32_t slot_count; /* power of two */
+    uint32_t bytes;      /* of all strings, terminators included */
+} tape_strings;
+
+VS_MUST_CHECK bool strings_init(tape_strings *s, vs_arena *arena, uint32_t expected_count);
+/* UINT32_MAX when out of memory or beyond 2^32 - 2 bytes. must_copy: the text is not there for long. */
+uint32_t strings_add(tape_strings *s, vs_arena *arena, vs_str text, bool must_copy);
+/* All of them, terminated, back to back. */
+void strings_put(const tape_strings *s, uint32_t *offset, char *bytes);
+
 struct vs_tape {
     vs_event *event_at; /* where the next event goes */
     vs_event *event_stop;
@@ -69,13 +92,14 @@ struct vs_tape {
     uint32_t meta_capacity;
     uint32_t *lane_names;
     vs_meta_info *metas;
-    vs_strtab strings;
+    tape_strings strings;
     vs_device_info devices[TAPE_MAX_DEVICES];
     uint16_t kinds_seen[UINT8_MAX + 1]; /* per device number: bit k, an event of kind k */
     vs_err err;
 };
 
 uint64_t tape_event_count(const vs_tape *tape);
+uint64_t tape_rows_in_chunk(const vs_tape *tape, const event_chunk *chunk);
 uint64_t tape_span_count(const vs_tape *tape);
 
 /* ---- deriving ------------------------------------------------------------------------------ */
@@ -103,18 +127,19 @@ typedef struct {
     bool has_segments; /* now or later on this tape */
 } memory_state;
 
+typedef enum { LIFE_UNBORN, LIFE_ALIVE, LIFE_DEAD } life_state;
+
 typedef struct {
     vs_bytes size_bytes;
     vs_bytes rounded_bytes; /* of those, what the category is charged; the rest is slack */
-    uint32_t born_event;
-    uint32_t dead_event;
-    uint32_t name;
     uint8_t device;
     uint8_t category; /* at this moment */
-    uint16_t pad;
+    uint8_t state;    /* life_state */
+    uint8_t pad[5];
 } block_life;
 
-/* Runs twice over the events: once counting samples (out_value NULL), once writing them. */
+/* Twice over the events: count_samples first, which says how long each track is, then a step for each event, which
+ * judges it and writes its samples. */
 typedef struct {
     const vs_tape *tape;
     uint64_t event_count;
@@ -122,7 +147,8 @@ typedef struct {
     block_life *lives;
     vs_bytes progress;
     uint32_t slot_count;
-    uint64_t *cursor; /* per slot: where its next sample goes */
+    uint64_t *cursor;      /* per slot: how many samples, then where the next one goes */
+    vs_block_info *blocks; /* out: when they were born and died */
     uint64_t *out_time;
     uint64_t *out_value;
     uint32_t *out_event;
@@ -130,8 +156,10 @@ typedef struct {
 
 VS_MUST_CHECK bool derive_init(derivation *d, const vs_tape *tape, vs_arena *arena,
                                vs_err *err);
-/* Back to the state before the first event; cursors are the caller's. */
-void derive_rewind(derivation *d);
+/* The number of samples of every slot, into cursor. From the first event on that derive_step will refuse, the
+ * numbers mean nothing. */
+VS_MUST_CHECK bool derive_count(derivation *d, vs_arena *arena, vs_err *err);
+/* Cursors and outputs are set by the caller; every block is born and dead at UINT32_MAX. */
 VS_MUST_CHECK bool derive_step(derivation *d, const vs_event *event, uint32_t index,
                                vs_err *err);
 /* What a request of asked bytes is charged to its category inside a block of size bytes. */
@@ -228,6 +256,8 @@ typedef struct {
 VS_MUST_CHECK bool layout_place(tape_layout *layout);
 uint32_t layout_element_bytes(uint32_t section);
 const char *layout_section_name(uint32_t section);
+/* Zeroes what lies between the sections; they, header and table are the caller's to fill. */
+void image_clear_gaps(uint8_t *image, const tape_layout *layout);
 /* Writes header and section table; call when the sections are filled. */
 void image_finish(uint8_t *image, const tape_layout *layout, vs_ns end_ns);
 /* Sums of an image whose header and table are sound otherwise: tests of the validator use

@@ -1,15 +1,17 @@
 /* sim/tape/lanes.c - spans, grouped by lane and sorted.
  *
- * A counting sort groups the rows by lane in the order they were appended; each group is then
- * put in order by merging its ascending runs pairwise until one is left. Lanes are nearly sorted
- * as they come (a lane does one thing at a time), so this is one pass in practice and
- * O(n log runs) always. The order looks at every field, so equal keys are equal rows and the
- * result does not depend on the order of appending. */
+ * Rows are dealt to their lanes in the order they were appended, each going back past those that come after it: a
+ * lane shared by a few threads has each span within a few places of where it belongs. A row that would go far back
+ * stays where it is; its lane is then put in order by merging its ascending runs pairwise until one is left. So
+ * this is one pass in practice and O(n log runs) always. The order looks at every field, so equal keys are equal
+ * rows and the result does not depend on the order of appending. */
 #include "sim/tape/internal.h"
 
 #include <string.h>
 
-static bool is_before(const span_row *a, const span_row *b)
+#define STEPS_BACK 32u /* that dealing takes, before it leaves the row to the merge */
+
+static inline bool is_before(const span_row *a, const span_row *b)
 {
     if (a->start_ns != b->start_ns) {
         return a->start_ns < b->start_ns;
@@ -60,11 +62,9 @@ static uint64_t merge_round(const span_row *in, span_row *out, uint64_t count)
     return run_count;
 }
 
+/* The rows are out of order somewhere. */
 static void sort_rows(span_row *rows, span_row *scratch, uint64_t count)
 {
-    if (count < 2 || run_end(rows, 0, count) == count) {
-        return;
-    }
     span_row *in = rows;
     span_row *out = scratch;
     uint64_t run_count = 0;
@@ -85,17 +85,26 @@ static uint64_t rows_in_chunk(const vs_tape *tape, const span_chunk *chunk)
                                      : TAPE_CHUNK_ROWS;
 }
 
-bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *arena, vs_err *err)
+/* Puts a row behind those of its lane that are there, or further forward. False: it stayed behind a row that it
+ * belongs before. */
+static inline bool deal(span_row *rows, uint64_t first, uint64_t past, const span_row *row)
 {
-    const uint64_t count = tape_span_count(tape);
-    span_row *rows = VS_ARRAY(arena, span_row, count);
-    span_row *scratch = VS_ARRAY(arena, span_row, count);
-    /* first[lane + 1] counts the lane's rows, then says where the lane begins, and after the rows
-     * were dealt out, where the next one does. */
-    uint64_t *first = VS_ARRAY(arena, uint64_t, (size_t)tape->lane_count + 2);
-    if (rows == NULL || scratch == NULL || first == NULL) {
-        return vs_fail_memory(err, arena, "the lanes of a timeline");
+    const uint64_t stop = past - first > STEPS_BACK ? past - STEPS_BACK : first;
+    uint64_t at = past;
+    while (at > stop && is_before(row, &rows[at - 1])) {
+        at--;
     }
+    const bool is_placed = at == first || !is_before(row, &rows[at - 1]);
+    if (is_placed && at < past) {
+        memmove(rows + at + 1, rows + at, (past - at) * sizeof *rows);
+    }
+    rows[is_placed ? at : past] = *row;
+    return is_placed;
+}
+
+/* Where each lane begins; after the rows were dealt out, first[lane + 1] is where the next one does. */
+static void count_rows(const vs_tape *tape, uint64_t *first)
+{
     for (const span_chunk *chunk = tape->first_spans; chunk != NULL; chunk = chunk->next) {
         const uint64_t n = rows_in_chunk(tape, chunk);
         for (uint64_t i = 0; i < n; i++) {
@@ -105,15 +114,46 @@ bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *arena, vs_err *e
     for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
         first[lane + 2] += first[lane + 1];
     }
+}
+
+/* False when a lane is not in order yet. */
+static bool deal_rows(const vs_tape *tape, const uint64_t *begin, uint64_t *first,
+                      span_row *rows)
+{
+    bool is_sorted = true;
     for (const span_chunk *chunk = tape->first_spans; chunk != NULL; chunk = chunk->next) {
         const uint64_t n = rows_in_chunk(tape, chunk);
         for (uint64_t i = 0; i < n; i++) {
             const span_row *row = &chunk->rows[i];
-            rows[first[row->lane + 1]++] = *row;
+            const uint64_t past = first[row->lane + 1]++;
+            is_sorted &= deal(rows, begin[row->lane], past, row);
         }
     }
-    for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
-        sort_rows(rows + first[lane], scratch, first[lane + 1] - first[lane]);
+    return is_sorted;
+}
+
+bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *arena, vs_err *err)
+{
+    const uint64_t count = tape_span_count(tape);
+    span_row *rows = VS_RAW_ARRAY(arena, span_row, count);
+    uint64_t *first = VS_ARRAY(arena, uint64_t, (size_t)tape->lane_count + 2);
+    uint64_t *begin = VS_RAW_ARRAY(arena, uint64_t, (size_t)tape->lane_count + 2);
+    if (rows == NULL || first == NULL || begin == NULL) {
+        return vs_fail_memory(err, arena, "the lanes of a timeline");
+    }
+    count_rows(tape, first);
+    memcpy(begin, first + 1, (tape->lane_count + 1) * sizeof *begin);
+    if (!deal_rows(tape, begin, first, rows)) {
+        span_row *scratch = VS_RAW_ARRAY(arena, span_row, count);
+        if (scratch == NULL) {
+            return vs_fail_memory(err, arena, "the lanes of a timeline");
+        }
+        for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
+            const uint64_t n = first[lane + 1] - first[lane];
+            if (n > 1 && run_end(rows + first[lane], 0, n) < n) {
+                sort_rows(rows + first[lane], scratch, n);
+            }
+        }
     }
     *out = (lane_order){.rows = rows, .count = count, .first = first};
     return true;

@@ -2,30 +2,24 @@
  *
  *   1. run over the events, counting the samples of every possible track
  *   2. the counts fix the tracks, the layout and the size of the image; carve it
- *   3. run over the events again, writing event columns and samples in one go
- *   4. pyramids, lanes, blocks, strings, checksums
+ *   3. run over the events again, writing event columns, samples and blocks in one go
+ *   4. pyramids, lanes, strings, checksums
  *
- * Counting first costs a second run of a cheap state machine and saves every intermediate copy
- * of the samples, of which there are about five per event. */
+ * Counting first costs a quick look at every event and saves every intermediate copy of the samples, of
+ * which there are about five per event. */
 #include "sim/tape/internal.h"
 
 #include <string.h>
 
 typedef struct {
     const vs_tape *tape;
-    vs_strtab *strings;
+    tape_strings *strings;
     derivation d;
     lane_order lanes;
     tape_layout layout;
     uint8_t *image;
     uint32_t track_count;
 } sealing;
-
-static uint64_t rows_in_chunk(const vs_tape *tape, const event_chunk *chunk)
-{
-    return chunk == tape->last_events ? (uint64_t)(tape->event_at - chunk->rows)
-                                      : TAPE_CHUNK_ROWS;
-}
 
 static void *section(const sealing *s, uint32_t id)
 {
@@ -34,20 +28,6 @@ static void *section(const sealing *s, uint32_t id)
 }
 
 /* ---- counting ------------------------------------------------------------------------ */
-
-static bool count_samples(sealing *s, vs_err *err)
-{
-    uint32_t index = 0;
-    for (const event_chunk *chunk = s->tape->first_events; chunk != NULL; chunk = chunk->next) {
-        const uint64_t n = rows_in_chunk(s->tape, chunk);
-        for (uint64_t i = 0; i < n; i++, index++) {
-            if (!derive_step(&s->d, &chunk->rows[i], index, err)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
 
 /* Totals are always there, so that a question about them has an answer; a category only if it
  * ever held something. */
@@ -72,6 +52,12 @@ static const char *slot_name(const sealing *s, uint32_t slot)
                                : totals[what - VS_CAT_COUNT];
 }
 
+/* Adds it the first time, finds it from then on. */
+static uint32_t slot_name_id(const sealing *s, uint32_t slot)
+{
+    return strings_add(s->strings, s->tape->arena, vs_str_of(slot_name(s, slot)), false);
+}
+
 static bool name_tracks(sealing *s, vs_err *err)
 {
     for (uint32_t slot = 0; slot < s->d.slot_count; slot++) {
@@ -79,7 +65,7 @@ static bool name_tracks(sealing *s, vs_err *err)
             continue;
         }
         s->track_count++;
-        if (vs_strtab_add(s->strings, vs_str_of(slot_name(s, slot))) == UINT32_MAX) {
+        if (slot_name_id(s, slot) == UINT32_MAX) {
             return vs_fail_memory(err, s->tape->arena, "the names of tracks");
         }
     }
@@ -113,7 +99,7 @@ static void set_counts(sealing *s)
     count[SEC_BLOCKS] = s->tape->block_count;
     count[SEC_METAS] = s->tape->meta_count;
     count[SEC_STRING_OFFSET] = s->strings->count;
-    count[SEC_STRING_BYTES] = s->strings->bytes_used;
+    count[SEC_STRING_BYTES] = s->strings->bytes;
 }
 
 static bool carve(sealing *s, vs_err *err)
@@ -122,10 +108,11 @@ static bool carve(sealing *s, vs_err *err)
     if (!layout_place(&s->layout)) {
         return vs_fail(err, VS_ERR_LIMIT, "the tape is larger than a file can be");
     }
-    s->image = vs_arena_alloc(s->tape->arena, (size_t)s->layout.total_bytes, TAPE_ALIGN);
+    s->image = vs_arena_raw(s->tape->arena, (size_t)s->layout.total_bytes, 1, TAPE_ALIGN);
     if (s->image == NULL) {
         return vs_fail_memory(err, s->tape->arena, "the image of a timeline");
     }
+    image_clear_gaps(s->image, &s->layout);
     return true;
 }
 
@@ -153,7 +140,7 @@ static void put_tracks(sealing *s)
             .first = first,
             .count = count,
             .pyramid_first = node,
-            .name = vs_strtab_find(s->strings, vs_str_of(slot_name(s, slot))),
+            .name = slot_name_id(s, slot),
             .device = is_progress ? 0 : (uint8_t)(slot / SLOTS_PER_DEVICE),
             .category = is_total ? VS_CAT_COUNT : (uint8_t)what,
             .role = (uint8_t)role,
@@ -204,14 +191,17 @@ static bool put_events(sealing *s, vs_err *err)
     s->d.out_time = section(s, SEC_SAMPLE_TIME);
     s->d.out_value = section(s, SEC_SAMPLE_VALUE);
     s->d.out_event = section(s, SEC_SAMPLE_EVENT);
-    derive_rewind(&s->d);
+    s->d.blocks = section(s, SEC_BLOCKS);
+    for (uint32_t i = 0; i < s->tape->block_count; i++) {
+        s->d.blocks[i] = (vs_block_info){.born_event = UINT32_MAX, .dead_event = UINT32_MAX};
+    }
     uint32_t index = 0;
     for (const event_chunk *chunk = s->tape->first_events; chunk != NULL; chunk = chunk->next) {
-        const uint64_t n = rows_in_chunk(s->tape, chunk);
+        const uint64_t n = tape_rows_in_chunk(s->tape, chunk);
         for (uint64_t i = 0; i < n; i++, index++) {
             put_event(&c, index, &chunk->rows[i]);
             if (!derive_step(&s->d, &chunk->rows[i], index, err)) {
-                return false; /* cannot be: the same events were fine while counting */
+                return false;
             }
         }
     }
@@ -277,18 +267,6 @@ static void copy_rows(const sealing *s, uint32_t id, const void *from)
     }
 }
 
-static void put_blocks(sealing *s)
-{
-    vs_block_info *blocks = section(s, SEC_BLOCKS);
-    for (uint32_t i = 0; i < s->tape->block_count; i++) {
-        const block_life *life = &s->d.lives[i];
-        blocks[i] = (vs_block_info){.born_event = life->born_event,
-                                    .dead_event = life->dead_event,
-                                    .name = life->name,
-                                    .device = life->device};
-    }
-}
-
 static bool fill(sealing *s, vs_timeline *out, vs_err *err)
 {
     put_tracks(s);
@@ -301,11 +279,9 @@ static bool fill(sealing *s, vs_timeline *out, vs_err *err)
     }
     image_view(s->image, &s->layout, end_ns, out);
     put_pyramids(s, out);
-    put_blocks(s);
     copy_rows(s, SEC_DEVICES, s->tape->devices);
     copy_rows(s, SEC_METAS, s->tape->metas);
-    copy_rows(s, SEC_STRING_OFFSET, s->strings->offset);
-    copy_rows(s, SEC_STRING_BYTES, s->strings->bytes);
+    strings_put(s->strings, section(s, SEC_STRING_OFFSET), section(s, SEC_STRING_BYTES));
     image_finish(s->image, &s->layout, end_ns);
     return true;
 }
@@ -320,7 +296,7 @@ bool vs_tape_seal(vs_tape *tape, vs_timeline *out, vs_err *err)
     }
     sealing s = {.tape = tape, .strings = &tape->strings};
     vs_timeline made = {0};
-    if (!derive_init(&s.d, tape, tape->arena, err) || !count_samples(&s, err) ||
+    if (!derive_init(&s.d, tape, tape->arena, err) || !derive_count(&s.d, tape->arena, err) ||
         !lanes_sort(&s.lanes, tape, tape->arena, err) || !name_tracks(&s, err) ||
         !carve(&s, err) || !fill(&s, &made, err)) {
         return false;

@@ -79,23 +79,33 @@ vs_tape *vs_tape_new(vs_arena *arena, const vs_tape_desc *desc)
     }
     tape->arena = arena;
     const uint32_t strings = desc != NULL ? desc->expected_strings : 0;
-    if (!vs_strtab_init(&tape->strings, arena, strings)) {
+    if (!strings_init(&tape->strings, arena, strings)) {
         return NULL;
     }
     return tape;
 }
 
-uint32_t vs_tape_string(vs_tape *tape, vs_str text)
+static uint32_t add_string(vs_tape *tape, vs_str text, bool must_copy)
 {
     if (vs_tape_has_failed(tape)) {
         return VS_NO_NAME;
     }
-    const uint32_t id = vs_strtab_add(&tape->strings, text);
+    const uint32_t id = strings_add(&tape->strings, tape->arena, text, must_copy);
     if (id == UINT32_MAX) {
         fail_memory(tape, "the strings of a tape");
         return VS_NO_NAME;
     }
     return id;
+}
+
+uint32_t vs_tape_string(vs_tape *tape, vs_str text)
+{
+    return add_string(tape, text, true);
+}
+
+uint32_t vs_tape_name(vs_tape *tape, const char *text)
+{
+    return add_string(tape, vs_str_of(text), false);
 }
 
 /* Room for one more element: the old array, or a copy twice as long; NULL after a failure. */
@@ -210,6 +220,12 @@ uint64_t tape_event_count(const vs_tape *tape)
     return (tape->event_chunk_count - 1) * TAPE_CHUNK_ROWS + last;
 }
 
+uint64_t tape_rows_in_chunk(const vs_tape *tape, const event_chunk *chunk)
+{
+    return chunk == tape->last_events ? (uint64_t)(tape->event_at - chunk->rows)
+                                      : TAPE_CHUNK_ROWS;
+}
+
 /* The rare half of vs_tape_event: a new chunk, or a reason to refuse. */
 static bool make_room_for_event(vs_tape *tape, const vs_event *event)
 {
@@ -234,11 +250,12 @@ static bool make_room_for_event(vs_tape *tape, const vs_event *event)
         stop(tape);
         return false;
     }
-    event_chunk *chunk = VS_NEW(tape->arena, event_chunk);
+    event_chunk *chunk = VS_RAW_ARRAY(tape->arena, event_chunk, 1);
     if (chunk == NULL) {
         fail_memory(tape, "the events of a tape");
         return false;
     }
+    chunk->next = NULL;
     if (tape->last_events == NULL) {
         tape->first_events = chunk;
     } else {
@@ -280,11 +297,12 @@ static bool make_room_for_span(vs_tape *tape)
     if (vs_tape_has_failed(tape)) {
         return false;
     }
-    span_chunk *chunk = VS_NEW(tape->arena, span_chunk);
+    span_chunk *chunk = VS_RAW_ARRAY(tape->arena, span_chunk, 1);
     if (chunk == NULL) {
         fail_memory(tape, "the spans of a tape");
         return false;
     }
+    chunk->next = NULL;
     if (tape->last_spans == NULL) {
         tape->first_spans = chunk;
     } else {

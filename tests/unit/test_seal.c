@@ -425,6 +425,25 @@ static void spans_are_sorted_by_start_and_their_overlaps_merged(void **state)
     assert_int_equal(tl.end_ns, 30);
 }
 
+static void spans_that_come_far_too_late_are_sorted_too(void **state)
+{
+    fixture *f = *state;
+
+    enum { COUNT = 500 };
+
+    const uint16_t other = vs_tape_add_lane(f->tape, "other");
+    for (uint32_t i = 0; i < COUNT; i++) {
+        vs_tape_span(f->tape, f->lane, (i * 37 + 11) % COUNT, COUNT, VS_CAT_W_16, 0, i);
+        vs_tape_span(f->tape, other, COUNT - i, COUNT, VS_CAT_W_16, 0, i);
+    }
+    const vs_timeline tl = seal(f);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_int_equal(tl.span_start[tl.lanes[f->lane].first + i], i);
+        assert_int_equal(tl.span_start[tl.lanes[other].first + i], i + 1);
+        assert_int_equal(tl.span_bytes[tl.lanes[other].first + i], COUNT - 1 - i);
+    }
+}
+
 static void the_order_of_appending_spans_does_not_show(void **state)
 {
     fixture *f = *state;
@@ -488,6 +507,7 @@ int main(void)
         TEST(unknown_indices_are_refused),
         TEST(blocks_without_any_memory_are_refused),
         TEST(spans_are_sorted_by_start_and_their_overlaps_merged),
+        TEST(spans_that_come_far_too_late_are_sorted_too),
         TEST(the_order_of_appending_spans_does_not_show),
     };
     return cmocka_run_group_tests_name("seal", tests, NULL, NULL);

@@ -117,6 +117,8 @@ typedef enum { VS_DEVICE_GPU, VS_DEVICE_HOST, VS_DEVICE_DISK } vs_device_kind;
 VS_MUST_CHECK vs_tape *vs_tape_new(vs_arena *arena, const vs_tape_desc *desc);
 /* Interned string id; VS_NO_NAME after a failure. */
 uint32_t vs_tape_string(vs_tape *tape, vs_str text);
+/* The same for a terminated text that stays where it is until the tape is sealed: it is not copied before. */
+uint32_t vs_tape_name(vs_tape *tape, const char *text);
 /* Facts about the run as a whole ("model", "verdict", "gpu"); last value of a key wins. */
 void vs_tape_set_meta(vs_tape *tape, const char *key, const char *value);
 /* A memory. Devices are numbered from 0 in call order, at most 64. */
