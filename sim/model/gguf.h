@@ -92,4 +92,121 @@ VS_MUST_CHECK bool vs_gguf_str(const vs_gguf *gguf, const vs_gguf_entry *entry, 
 bool vs_gguf_fail(const vs_gguf *gguf, const vs_gguf_entry *entry, vs_err *err,
                   const char *format, ...) VS_PRINTF(4, 5);
 
+/* ---- files (gguf_files.c) --------------------------------------------------------------------------- */
+
+/* All files of one model. */
+typedef struct {
+    const vs_gguf *files; /* the metadata is that of the first */
+    vs_stored stored;     /* the tensors of all of them, under their GGUF names */
+    vs_name_index names;  /* of these */
+} vs_gguf_set;
+
+/* files are the parsed heads in their order, shards what is known of the files themselves. Refuses names that are in
+ * two files, and splits whose files do not belong together. */
+VS_MUST_CHECK bool vs_gguf_set_make(vs_gguf_set *set, vs_arena *arena, const vs_gguf *files,
+                                    vs_shard *shards, uint32_t count, vs_err *err);
+/* Is there a tensor of that name? */
+bool vs_gguf_has(const vs_gguf_set *set, const char *name);
+
+/* The .gguf files of a folder: *name is the one model there, the first file of a split; NULL: none. More than one is
+ * an error that names two. Projectors (mmproj*) and importance matrices (imatrix*) are no models. */
+VS_MUST_CHECK bool vs_gguf_find_in(const char *folder, vs_arena *arena, const char **name,
+                                   vs_err *err);
+
+/* ---- architectures (gguf_arch.c) ----------------------------------------------------------------- */
+
+typedef enum { VS_GK_WHOLE, VS_GK_REAL, VS_GK_SWITCH } vs_gguf_kind;
+
+/* The numbers of a model that the writer takes from vs_model_dims; the others come from its config. */
+typedef enum {
+    VS_GD_NONE,
+    VS_GD_HIDDEN,
+    VS_GD_LAYERS,
+    VS_GD_HEADS,
+    VS_GD_KV_HEADS,
+    VS_GD_HEAD_DIM,
+    VS_GD_INTERMEDIATE,
+    VS_GD_VOCAB,
+    VS_GD_EXPERTS,
+    VS_GD_EXPERTS_USED,
+    VS_GD_EXPERT_ROWS,
+    VS_GD_POSITIONS
+} vs_gguf_dim;
+
+/* One number: "llama.block_count" is "num_hidden_layers". A reader takes the first entry that is there for a config
+ * key, a writer writes all. */
+typedef struct {
+    const char *gguf;   /* behind "ARCH." */
+    const char *config; /* "" when it is only written */
+    vs_gguf_kind kind;
+    vs_gguf_dim dim;
+    double fallback; /* written when the config does not have it; 0: nothing */
+} vs_gguf_key;
+
+/* One tensor, below "blk.N." or at the top. Names without a dot at their end stand for their .weight and their .bias;
+ * others are whole. */
+typedef struct {
+    const char *gguf;
+    const char *module; /* parameter of the Transformers module tree, behind the layer's stem */
+    /* Half of a parameter that GGUF keeps in two tensors (gate and up of the experts): its own name as far as our
+     * lists go; NULL: the whole parameter */
+    const char *piece;
+    bool is_second; /* of the two */
+    bool is_whole_name;
+} vs_gguf_part;
+
+typedef struct {
+    const char *name;         /* general.architecture */
+    const char *model_type;   /* of Transformers */
+    const char *architecture; /* class */
+    /* The entry counts when "ARCH.when_key" is there and has this value, or is not 0 for when_value 0. NULL: always */
+    const char *when_key;
+    uint64_t when_value;
+    bool is_loadable; /* by Transformers 5.12.1: GGUF_CONFIG_MAPPING of integrations/ggml.py */
+    bool is_tied;     /* whatever is stored: "exceptions" of load_gguf_checkpoint */
+    const char *stem; /* "model.layers." */
+    const vs_gguf_key *const
+        *keys; /* lists, NULL at the end; each ends with an entry without a name */
+    const vs_gguf_part *const *roots; /* the same, of tensors outside of the layers */
+    const vs_gguf_part *const *parts; /* and of those in them; earlier ones win */
+} vs_gguf_arch;
+
+/* NULL: unknown. */
+const vs_gguf_arch *vs_gguf_arch_of_file(const vs_gguf *gguf, vs_str name);
+/* The one to write a model_type as. NULL: llama.cpp has none. */
+const vs_gguf_arch *vs_gguf_arch_of_type(const char *model_type);
+/* "ARCH.key"; NULL: not there. */
+const vs_gguf_entry *vs_gguf_find_arch(const vs_gguf *gguf, const vs_gguf_arch *arch,
+                                       const char *key);
+
+/* Where a name of a file goes. */
+typedef struct {
+    char module[256]; /* parameter, "model.layers.3.mlp.experts.gate_up_proj" */
+    char piece[256];  /* "" : the whole parameter */
+    bool is_second;
+    int64_t
+        expert; /* the tensor of one expert, -1: not such a tensor (Mixtral files of before April 2024) */
+} vs_gguf_place;
+
+/* The candidates for a name are numbered from 0; false: no such candidate. */
+bool vs_gguf_place_of(const vs_gguf_arch *arch, const char *name, uint32_t candidate,
+                      vs_gguf_place *out);
+
+/* ---- config (gguf_config.c) ------------------------------------------------------------------------- */
+
+/* The text of a config.json that says what the metadata says. *why is set, and text is not, when no config can: a
+ * number that differs from layer to layer. */
+VS_MUST_CHECK bool vs_gguf_config(const char **text, const char **why, const vs_gguf_set *set,
+                                  const vs_gguf_arch *arch, vs_arena *arena, vs_err *err);
+
+/* ---- model (gguf_model.c) -------------------------------------------------------------------------- */
+
+/* Fills model, but for its name, from the files. Tensors get the names of Transformers where a parameter of its
+ * module tree takes them; others keep theirs, and are dropped. */
+VS_MUST_CHECK bool vs_gguf_build(vs_model *model, vs_arena *arena, vs_gguf_set *set,
+                                 vs_err *err);
+/* The same from a file; of a split, any of them. Fills everything but the name. */
+VS_MUST_CHECK bool vs_gguf_open(vs_model *model, vs_arena *arena, const char *folder,
+                                const char *file_name, vs_err *err);
+
 #endif /* VS_MODEL_GGUF_H */

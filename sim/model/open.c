@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/model/gguf.h"
 #include "sim/model/internal.h"
 
 typedef struct {
@@ -132,6 +133,25 @@ static bool build_from_files(opening *o, const vs_jnode *config, const vs_checkp
                : vs_model_by_name(&o->model, o->arena, &stored, "no config.json", o->err);
 }
 
+static bool open_gguf(opening *o, const char *folder, const char *file_name)
+{
+    o->model.name =
+        vs_str_copy(o->arena, (vs_str){file_name, strlen(file_name) - strlen(".gguf")});
+    return o->model.name == NULL ? out_of_memory(o)
+                                 : vs_gguf_open(&o->model, o->arena, folder, file_name, o->err);
+}
+
+/* A folder without weights of the usual kinds: *is_open tells whether there is a GGUF model in it. */
+static bool open_gguf_in(opening *o, const char *folder, bool *is_open)
+{
+    const char *file_name = NULL;
+    if (!vs_gguf_find_in(folder, o->arena, &file_name, o->err)) {
+        return false;
+    }
+    *is_open = file_name != NULL;
+    return file_name == NULL || vs_gguf_open(&o->model, o->arena, folder, file_name, o->err);
+}
+
 /* file_name: a safetensors file or an index in the folder, NULL: whatever is there. */
 static bool open_folder(opening *o, const char *folder, const char *file_name)
 {
@@ -145,6 +165,12 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
     if (!vs_checkpoint_find(&c, o->arena, folder, file_name, o->err) ||
         !vs_path_probe(config_path, &kind, o->err)) {
         return false;
+    }
+    if (c.file_count == 0 && c.index_path == NULL) {
+        bool is_gguf = false;
+        if (!open_gguf_in(o, folder, &is_gguf) || is_gguf) {
+            return is_gguf;
+        }
     }
     if (kind != VS_PATH_ABSENT) {
         vs_json doc = {0};
@@ -318,9 +344,7 @@ static bool open_file(opening *o, const char *spec)
         return open_config_file(o, spec, folder);
     }
     if (vs_str_ends(name, ".gguf")) {
-        return vs_fail(o->err, VS_ERR_VALUE,
-                       "GGUF files are not in this version yet; a folder with config.json or "
-                       "safetensors files is");
+        return open_gguf(o, folder, name.ptr);
     }
     return vs_fail(
         o->err, VS_ERR_VALUE,
