@@ -442,6 +442,19 @@ vs_jnode vs_json_next(const vs_jnode *item)
     return node_below(&parent, next, next->string, item->index + 1);
 }
 
+bool vs_json_equal(const vs_jnode *a, const vs_jnode *b)
+{
+    return a->node != NULL && b->node != NULL && cJSON_Compare(a->node, b->node, true) != 0;
+}
+
+char *vs_json_text(const vs_jnode *n, vs_arena *arena)
+{
+    char *const text = n->node == NULL ? NULL : cJSON_Print(n->node);
+    char *const copy = text == NULL ? NULL : vs_str_copy(arena, vs_str_of(text));
+    cJSON_free(text);
+    return copy;
+}
+
 const char *vs_json_key(const vs_jnode *member)
 {
     const bool has_key = member->node != NULL && member->node->string != NULL;

@@ -17,8 +17,12 @@ typedef struct {
     vs_err *err;
     vs_stored *stored;
     vs_name_index names; /* of stored->tensors */
-    uint32_t *sources;   /* new */
+    uint32_t *stored_of; /* expected tensor -> stored tensor, or UINT32_MAX */
+    vs_target *targets;  /* of the list at hand */
+    uint32_t *sources;   /* new ones of that list */
     uint32_t source_count;
+    bool
+        is_native; /* the list that is loaded: its tensors learn their target, differences are noted */
     uint32_t misshaped;
     uint32_t missing;
     const char *first_missing;
@@ -31,6 +35,19 @@ static uint32_t find_stored(const binder *b, const char *name)
         return found;
     }
     return vs_name_index_find(&b->names, vs_str_of(name + 6));
+}
+
+/* Once for every expected tensor: two lists ask. */
+static bool map_expected(binder *b)
+{
+    b->stored_of = VS_ARRAY(b->arena, uint32_t, b->model->tensor_count);
+    if (b->stored_of == NULL) {
+        return vs_fail_memory(b->err, b->arena, "the sources of a model");
+    }
+    for (uint32_t i = 0; i < b->model->tensor_count; i++) {
+        b->stored_of[i] = find_stored(b, b->model->tensors[i].name);
+    }
+    return true;
 }
 
 static const char *shard_file(const binder *b, uint32_t tensor)
@@ -70,12 +87,12 @@ static bool set_shape(binder *b, vs_target *t, const uint64_t *shape, uint32_t d
 {
     const bool is_same =
         t->dim_count == dim_count && memcmp(t->shape, shape, dim_count * sizeof *shape) == 0;
-    if (is_same) {
-        return true;
+    if (is_same || (!b->is_native && t->companion_count > 0)) {
+        return true; /* what is computed from packed values keeps the shape it is computed to */
     }
     char expected[96];
     char found[96];
-    if (b->misshaped++ < SPELLED_OUT &&
+    if (b->is_native && b->misshaped++ < SPELLED_OUT &&
         !vs_note(b->model, b->arena, b->err,
                  "%s: the config means %s, the headers say %s and win", t->name,
                  format_shape(t->shape, t->dim_count, expected),
@@ -98,9 +115,15 @@ static bool set_shape(binder *b, vs_target *t, const uint64_t *shape, uint32_t d
 
 static void take(binder *b, vs_target *t, uint32_t tensor)
 {
+    vs_tensor *const s = &b->stored->tensors[tensor];
     b->sources[b->source_count++] = tensor;
-    b->stored->tensors[tensor].target = (uint32_t)(t - b->model->targets);
     t->source_count++;
+    if (b->is_native) {
+        s->target = (uint32_t)(t - b->targets);
+        if ((t->flags & (VS_TF_QUANT_DATA | VS_TF_QUANT_META)) != 0) {
+            t->fixed_dtype = s->dtype;
+        }
+    }
 }
 
 /* One stored tensor becomes the target as it is. */
@@ -126,6 +149,10 @@ static bool add_source(binder *b, vs_target *t, merge_state *m, uint32_t tensor)
 {
     const vs_tensor *const s = &b->stored->tensors[tensor];
     m->first = m->first == NULL ? s : m->first;
+    if ((t->flags & VS_TF_QUANT_META) != 0 && s->dim_count < 2) {
+        take(b, t, tensor); /* one scale a matrix: its shape in the merge is known beforehand */
+        return true;
+    }
     if (m->part == NULL) {
         m->part = s;
         if (s->dim_count != 2 || !vs_add_u64(m->rows, s->shape[0], &m->rows)) {
@@ -144,15 +171,39 @@ static bool add_source(binder *b, vs_target *t, merge_state *m, uint32_t tensor)
     return true;
 }
 
+/* Packed values and their scales, part by part: only whether they are there matters, the shape is the parameter's. */
+static bool bind_dequantised_merge(binder *b, vs_target *t, const uint32_t *expected,
+                                   uint32_t expected_count)
+{
+    const uint32_t first = b->source_count;
+    for (uint32_t i = 0; i < expected_count; i++) {
+        const uint32_t found = b->stored_of[expected[i]];
+        if (found == UINT32_MAX) {
+            b->source_count = first; /* incomplete: not dequantisable */
+            t->source_count = 0;
+            t->companion_count = 0;
+            return true;
+        }
+        take(b, t, found);
+    }
+    return true;
+}
+
 /* All sources of a merge, or none; some of them is an error that names one. */
 static bool bind_merge(binder *b, vs_target *t, const uint32_t *expected,
                        uint32_t expected_count)
 {
     merge_state m = {0};
+    if (t->companion_count > 0) {
+        return bind_dequantised_merge(b, t, expected, expected_count);
+    }
+    if (expected_count == 0) {
+        return true; /* a merge that this format has no sources for */
+    }
     const uint32_t per_part = expected_count / t->part_count;
     for (uint32_t i = 0; i < expected_count; i++) {
         const char *const name = b->model->tensors[expected[i]].name;
-        const uint32_t found = find_stored(b, name);
+        const uint32_t found = b->stored_of[expected[i]];
         m.part = i % per_part == 0 ? NULL : m.part;
         if (found == UINT32_MAX) {
             m.absent = m.absent == NULL ? name : m.absent;
@@ -169,12 +220,35 @@ static bool bind_merge(binder *b, vs_target *t, const uint32_t *expected,
                        m.absent, m.first->name, t->name, expected_count);
     }
     const uint64_t shape[3] = {per_part, m.rows, m.first->shape[1]};
-    return set_shape(b, t, shape, 3);
+    return m.first->dim_count < 2 || set_shape(b, t, shape, 3);
 }
 
-static bool bind_target(binder *b, vs_target *t)
+/* A parameter that is computed from several tensors without being a merge: all that are stored, in order. */
+static bool bind_computed(binder *b, vs_target *t, const uint32_t *expected,
+                          uint32_t expected_count)
 {
-    const uint32_t *const expected = b->model->sources + t->first_source;
+    for (uint32_t i = 0; i < expected_count; i++) {
+        const uint32_t found = b->stored_of[expected[i]];
+        if (found != UINT32_MAX) {
+            take(b, t, found);
+        }
+    }
+    t->companion_count = t->source_count > 0 ? t->source_count - 1 : 0;
+    return true;
+}
+
+/* The stored tensor that is the whole target: under its checkpoint name, or under its own. */
+static uint32_t find_whole(const binder *b, const vs_target *t, const uint32_t *expected,
+                           uint32_t expected_count)
+{
+    const bool is_single = t->merge == VS_MERGE_NONE && expected_count == 1;
+    const uint32_t found = is_single ? b->stored_of[expected[0]] : UINT32_MAX;
+    return found != UINT32_MAX ? found : find_stored(b, t->name);
+}
+
+static bool bind_target(binder *b, vs_target *t, const uint32_t *sources)
+{
+    const uint32_t *const expected = sources + t->first_source;
     const uint32_t expected_count = t->source_count;
     t->first_source = b->source_count;
     t->source_count = 0;
@@ -182,17 +256,17 @@ static bool bind_target(binder *b, vs_target *t)
         return true;
     }
     const bool is_merge = t->merge != VS_MERGE_NONE;
-    const char *const stored_name =
-        is_merge || expected_count == 0 ? t->name : b->model->tensors[expected[0]].name;
-    uint32_t found = find_stored(b, stored_name);
-    if (found == UINT32_MAX) {
-        found = find_stored(b, t->name);
-    }
-    if (!(found != UINT32_MAX ? bind_rename(b, t, found)
-                              : !is_merge || bind_merge(b, t, expected, expected_count))) {
+    const bool is_computed = t->companion_count > 0 && !is_merge;
+    const uint32_t found =
+        is_computed ? UINT32_MAX : find_whole(b, t, expected, expected_count);
+    const bool is_bound = found != UINT32_MAX ? bind_rename(b, t, found)
+                          : is_merge          ? bind_merge(b, t, expected, expected_count)
+                          : is_computed       ? bind_computed(b, t, expected, expected_count)
+                                              : true;
+    if (!is_bound) {
         return false;
     }
-    if (t->source_count == 0 && (t->flags & VS_TF_TIED) == 0) {
+    if (b->is_native && t->source_count == 0 && (t->flags & VS_TF_TIED) == 0) {
         b->missing++;
         b->first_missing = b->first_missing == NULL ? t->name : b->first_missing;
     }
@@ -246,34 +320,62 @@ static bool note_differences(binder *b)
     return note_dtypes(b);
 }
 
+/* One list of targets. */
+static bool bind_list(binder *b, vs_target *targets, uint32_t count, uint32_t **sources,
+                      uint32_t *source_count)
+{
+    b->targets = targets;
+    b->source_count = 0;
+    b->sources = VS_ARRAY(b->arena, uint32_t, (size_t)*source_count + count);
+    if (b->sources == NULL) {
+        return vs_fail_memory(b->err, b->arena, "the sources of a model");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!bind_target(b, &targets[i], *sources)) {
+            return false;
+        }
+    }
+    *sources = b->sources;
+    *source_count = b->source_count;
+    return true;
+}
+
+static bool bind_lists(binder *b)
+{
+    vs_model *const m = b->model;
+    b->is_native = true;
+    if (!bind_list(b, m->targets, m->target_count, &m->sources, &m->source_count)) {
+        return false;
+    }
+    b->is_native = false;
+    return m->modules == NULL || bind_list(b, m->modules, m->module_count, &m->module_sources,
+                                           &m->module_source_count);
+}
+
 bool vs_bind_stored(vs_model *model, vs_arena *arena, vs_stored *stored, vs_err *err)
 {
     binder b = {.model = model, .arena = arena, .err = err, .stored = stored};
-    b.sources = VS_ARRAY(arena, uint32_t, (size_t)model->source_count + model->target_count);
     uint32_t *const moved = VS_ARRAY(arena, uint32_t, stored->tensor_count);
-    if (b.sources == NULL || moved == NULL) {
+    if (moved == NULL) {
         return vs_fail_memory(err, arena, "the sources of a model");
     }
-    if (!index_stored(&b)) {
+    if (!index_stored(&b) || !map_expected(&b) || !bind_lists(&b)) {
         return false;
-    }
-    for (uint32_t i = 0; i < model->target_count; i++) {
-        if (!bind_target(&b, &model->targets[i])) {
-            return false;
-        }
     }
     model->tensors = stored->tensors;
     model->tensor_count = stored->tensor_count;
     model->shards = stored->shards;
     model->shard_count = stored->shard_count;
-    model->sources = b.sources;
-    model->source_count = b.source_count;
+    vs_model_mark_last_module(model);
     if (!note_differences(&b) ||
         !vs_key_sort(model->tensors, model->tensor_count, moved, arena, err)) {
         return false;
     }
     for (uint32_t i = 0; i < model->source_count; i++) {
         model->sources[i] = moved[model->sources[i]];
+    }
+    for (uint32_t i = 0; model->modules != NULL && i < model->module_source_count; i++) {
+        model->module_sources[i] = moved[model->module_sources[i]];
     }
     return vs_note_dropped(model, arena, err) && vs_model_total(model, err);
 }

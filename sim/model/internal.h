@@ -96,14 +96,10 @@ struct vs_family;
 VS_MUST_CHECK bool vs_build_names(vs_model *model, vs_arena *arena, const vs_jnode *config,
                                   vs_err *err);
 /* Expected tensors (state_dict order) and targets of a config. checkpoint: what the config cannot tell
- * (catalogue "checkpoint" object), node NULL when there is none. Fills the whole model except order,
- * shards and totals. */
+ * (catalogue "checkpoint" object), NULL or node NULL when there is none. Fills the model except totals and notes. */
 VS_MUST_CHECK bool vs_build_expected(vs_model *model, vs_arena *arena, const vs_jnode *config,
                                      const vs_jnode *checkpoint, vs_err *err);
-/* Shards, key order and totals of a model known from its config only. */
-VS_MUST_CHECK bool vs_build_finish(vs_model *model, vs_arena *arena, const vs_jnode *checkpoint,
-                                   vs_err *err);
-/* Both, in one call. */
+/* The whole model from its config. */
 VS_MUST_CHECK bool vs_build_from_config(vs_model *model, vs_arena *arena,
                                         const vs_jnode *config, const vs_jnode *checkpoint,
                                         vs_err *err);
@@ -119,7 +115,22 @@ void vs_model_mark_last_module(vs_model *model);
 
 /* The family of a model_type, NULL when unknown; names of all, for messages. */
 const struct vs_family *vs_family_find(vs_str model_type);
-/* "llama, mistral, ..." and the nearest name, ready to append to a message. */
+/* False when the config is quantised by a method whose layout is not known. */
+bool vs_layout_is_known(const vs_jnode *config);
+/* A config that holds every key and value of a catalogue entry is that model's: what its published checkpoint holds
+ * beyond the config (the entry's "checkpoint" object) is known too. NULL: none. doc has to stay open as long as
+ * *checkpoint is used, and be closed. */
+const char *vs_catalogue_recognise(const vs_jnode *config, vs_json *doc, vs_jnode *checkpoint);
+
+/* The known families, for lists and messages. */
+typedef struct {
+    const char *model_type;
+    const char *architecture;
+} vs_family_name;
+
+uint32_t vs_family_count(void);
+vs_family_name vs_family_name_at(uint32_t index);
+/* "known are ..., nearest is ...", ready to append to a message. */
 const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes);
 
 /* ---- files (checkpoint.c, open.c) ------------------------------------------------------------------- */
@@ -132,18 +143,31 @@ VS_MUST_CHECK bool vs_path_probe(const char *path, vs_path_kind *kind, vs_err *e
 /* Where the headers of a checkpoint are. */
 typedef struct {
     const char *folder;     /* without a slash at the end; "." for none */
-    const char **files;     /* safetensors files in the folder, in shard order */
+    const char **files;     /* weights in the folder, in shard order; the index names them when there is one */
     uint32_t file_count;    /* 0: no weights */
     const char *index_path; /* NULL: none */
+    vs_st_index *index;     /* parsed; NULL: none */
+    vs_container container; /* safetensors or torch bin */
+    bool is_index_only;     /* none of the files that the index names is here */
     bool is_partial;        /* one shard of several, by its name */
+    const char *note;       /* NULL: nothing to say */
 } vs_checkpoint;
 
-/* Finds the weights of a folder in the order of Transformers: model.safetensors, the index, other safetensors
- * files. With a file_name, only that file. */
+/* Finds the weights of a folder in the order of Transformers: model.safetensors, its index, pytorch_model.bin, its index,
+ * then other files when it is plain what is meant. With a file_name, only that file. */
 VS_MUST_CHECK bool vs_checkpoint_find(vs_checkpoint *checkpoint, vs_arena *arena,
                                       const char *folder, const char *file_name, vs_err *err);
-/* Reads all headers and holds them against the index. Notes go to model. */
+/* Reads all headers and holds them against the index. Notes go to model. *shared_elements: of tensors whose bytes
+ * another tensor shows too (torch bin). */
 VS_MUST_CHECK bool vs_checkpoint_read(const vs_checkpoint *checkpoint, vs_stored *stored,
-                                      vs_model *model, vs_arena *arena, vs_err *err);
+                                      uint64_t *shared_elements, vs_model *model,
+                                      vs_arena *arena, vs_err *err);
+/* These count once in the model's parameters, and their bytes once in checkpoint_bytes. After binding. */
+VS_MUST_CHECK bool vs_checkpoint_count_shared(const vs_stored *stored, uint64_t shared_elements,
+                                              vs_model *model, vs_err *err);
+/* For is_index_only: holds a model built from its config against the index, notes every difference, and puts the
+ * tensors into the shards that the index names if they are the same. */
+VS_MUST_CHECK bool vs_checkpoint_compare_config(const vs_checkpoint *checkpoint,
+                                                vs_model *model, vs_arena *arena, vs_err *err);
 
 #endif /* VS_MODEL_INTERNAL_H */

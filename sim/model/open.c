@@ -88,10 +88,21 @@ static const char *display_name(vs_arena *arena, const char *folder, const char 
 
 /* ---- a folder with or without config, with or without weights ------------------------------------------- */
 
-static bool is_quantised(const vs_jnode *config)
+/* A config without weights. One that is a published model's brings what is known of that checkpoint. */
+static bool build_config_only(opening *o, const vs_jnode *config)
 {
-    const vs_jnode node = vs_json_member(config, "quantization_config");
-    return vs_json_is_object(&node);
+    vs_json doc = {0};
+    vs_jnode checkpoint = {0};
+    const char *const known = vs_catalogue_recognise(config, &doc, &checkpoint);
+    o->model.source = "config";
+    const bool is_built =
+        vs_build_from_config(&o->model, o->arena, config, &checkpoint, o->err) &&
+        (known == NULL || vs_note(&o->model, o->arena, o->err,
+                                  "the config is %s's: the tensors are those of its published "
+                                  "checkpoint",
+                                  known));
+    vs_json_close(&doc);
+    return is_built;
 }
 
 /* Headers with a config beside them. */
@@ -105,8 +116,8 @@ static bool bind_config(opening *o, const vs_jnode *config, const vs_checkpoint 
     const char *why = NULL;
     if (c->is_partial) {
         why = "one shard of several";
-    } else if (is_quantised(config)) {
-        why = "the checkpoint is quantised already";
+    } else if (!vs_layout_is_known(config)) {
+        why = "its quant_method is not known";
     } else if (vs_family_find(vs_str_of(type)) == NULL) {
         why = vs_arena_printf(o->arena, "model_type \"%.60s\" is not known", type);
     } else {
@@ -120,17 +131,23 @@ static bool bind_config(opening *o, const vs_jnode *config, const vs_checkpoint 
 static bool build_from_files(opening *o, const vs_jnode *config, const vs_checkpoint *c)
 {
     vs_stored stored = {0};
+    uint64_t shared = 0;
     if (c->file_count == 0 && c->index_path == NULL) {
-        o->model.source = "config";
-        return vs_build_from_config(&o->model, o->arena, config, NULL, o->err);
+        return build_config_only(o, config);
     }
-    o->model.source = "safetensors";
-    if (!vs_checkpoint_read(c, &stored, &o->model, o->arena, o->err)) {
+    if (c->is_index_only && config != NULL) {
+        return build_config_only(o, config) &&
+               vs_checkpoint_compare_config(c, &o->model, o->arena, o->err);
+    }
+    o->model.source = c->container == VS_CONTAINER_TORCH_BIN ? "pytorch bin" : "safetensors";
+    if (!vs_checkpoint_read(c, &stored, &shared, &o->model, o->arena, o->err)) {
         return false;
     }
-    return config != NULL
-               ? bind_config(o, config, c, &stored)
-               : vs_model_by_name(&o->model, o->arena, &stored, "no config.json", o->err);
+    const bool is_built = config != NULL ? bind_config(o, config, c, &stored)
+                                         : vs_model_by_name(&o->model, o->arena, &stored,
+                                                            "no config.json", o->err);
+    return is_built && (c->container != VS_CONTAINER_TORCH_BIN ||
+                        vs_checkpoint_count_shared(&stored, shared, &o->model, o->err));
 }
 
 static bool open_gguf(opening *o, const char *folder, const char *file_name)
@@ -183,8 +200,9 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
         return is_built;
     }
     if (c.file_count == 0 && c.index_path == NULL) {
-        return vs_fail(o->err, VS_ERR_NOT_FOUND,
-                       "the folder holds neither config.json nor .safetensors files");
+        return vs_fail(
+            o->err, VS_ERR_NOT_FOUND,
+            "the folder holds neither config.json nor .safetensors, .bin or .gguf files");
     }
     return build_from_files(o, NULL, &c);
 }
@@ -321,7 +339,7 @@ static bool open_config_file(opening *o, const char *path, const char *folder)
         return false;
     }
     const vs_jnode root = vs_json_root(&doc);
-    const bool is_built = vs_build_from_config(&o->model, o->arena, &root, NULL, o->err);
+    const bool is_built = build_config_only(o, &root);
     vs_json_close(&doc);
     return is_built;
 }
@@ -337,7 +355,9 @@ static bool open_file(opening *o, const char *spec)
     if (folder == NULL) {
         return out_of_memory(o);
     }
-    if (vs_str_ends(name, ".safetensors") || vs_str_ends(name, ".safetensors.index.json")) {
+    if (vs_str_ends(name, ".safetensors") || vs_str_ends(name, ".safetensors.index.json") ||
+        vs_str_ends(name, ".bin") || vs_str_ends(name, ".pt") || vs_str_ends(name, ".pth") ||
+        vs_str_ends(name, ".bin.index.json")) {
         return open_folder(o, folder, name.ptr);
     }
     if (vs_str_ends(name, ".json")) {
@@ -346,9 +366,9 @@ static bool open_file(opening *o, const char *spec)
     if (vs_str_ends(name, ".gguf")) {
         return open_gguf(o, folder, name.ptr);
     }
-    return vs_fail(
-        o->err, VS_ERR_VALUE,
-        "expected a folder, a config.json, a .safetensors or a .safetensors.index.json file");
+    return vs_fail(o->err, VS_ERR_VALUE,
+                   "expected a folder, a config.json, a .safetensors, .bin, .pt, .pth or .gguf "
+                   "file, or a .safetensors.index.json or .bin.index.json");
 }
 
 /* ---- catalogue ------------------------------------------------------------------------------------------------ */

@@ -284,6 +284,10 @@ size_t vs_json_count(const vs_jnode *n); /* members or items, O(n) */
 vs_jnode vs_json_first(const vs_jnode *container);
 vs_jnode vs_json_next(const vs_jnode *item);
 const char *vs_json_key(const vs_jnode *member); /* "" inside arrays */
+/* Same type and contents, members in any order; false when one is absent. */
+bool vs_json_equal(const vs_jnode *a, const vs_jnode *b);
+/* The value as JSON text, indented, in the arena; NULL when it is absent or memory ran out. */
+VS_MUST_CHECK char *vs_json_text(const vs_jnode *n, vs_arena *arena);
 
 VS_MUST_CHECK bool vs_json_as_u64(const vs_jnode *n, uint64_t *out,
                                   vs_err *err); /* whole, 0 .. 2^53 */

@@ -253,7 +253,8 @@ typedef struct {
     const char *config_text; /* the config.json it was built from, "" when there was none */
     vs_shard *shards;
     uint32_t shard_count;
-    uint64_t parameters; /* of the checkpoint as published: all its elements */
+    /* Of the checkpoint as published: all its elements; MXFP4 counts two a byte of *_blocks and no *_scales, as the Hub does. */
+    uint64_t parameters;
     vs_bytes checkpoint_bytes;
     /* Elements of modules: every parameter and every buffer that a checkpoint keeps (DeepSeek-V3's score corrections:
      * facts/models.json counts them in), tied ones once. Of a quantised checkpoint: those of the weights it stands

@@ -10,36 +10,49 @@
 #include "sim/model/internal.h"
 
 static const vs_family *const families[] = {
-    &vs_family_llama, &vs_family_mistral, &vs_family_qwen2,
-    &vs_family_qwen3, &vs_family_mixtral, &vs_family_qwen3_moe,
+    &vs_family_llama,       &vs_family_mistral,     &vs_family_qwen2,
+    &vs_family_qwen3,       &vs_family_granite,     &vs_family_phi3,
+    &vs_family_gemma2,      &vs_family_gemma3,      &vs_family_gemma3_text,
+    &vs_family_starcoder2,  &vs_family_falcon,      &vs_family_bloom,
+    &vs_family_opt,         &vs_family_gptj,        &vs_family_gpt_neox,
+    &vs_family_mixtral,     &vs_family_qwen3_moe,   &vs_family_olmoe,
+    &vs_family_deepseek_v2, &vs_family_deepseek_v3, &vs_family_glm4_moe,
+    &vs_family_qwen3_next,  &vs_family_llama4,      &vs_family_gpt_oss,
 };
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
 
 const vs_family *vs_family_find(vs_str model_type)
 {
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        if (vs_str_is(model_type, families[i]->model_type)) {
+        if (vs_str_is(model_type, families[i]->model_type) ||
+            (families[i]->other_type != NULL &&
+             vs_str_is(model_type, families[i]->other_type))) {
             return families[i];
         }
     }
     return NULL;
 }
 
+uint32_t vs_family_count(void)
+{
+    return FAMILY_COUNT;
+}
+
+vs_family_name vs_family_name_at(uint32_t index)
+{
+    vs_assert(index < FAMILY_COUNT);
+    return (vs_family_name){families[index]->model_type, families[index]->architecture};
+}
+
 const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes)
 {
     const char *names[FAMILY_COUNT];
-    size_t used = 0;
-    buf[0] = '\0';
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         names[i] = families[i]->model_type;
-        const int n =
-            snprintf(buf + used, buf_bytes - used, "%s%s", i == 0 ? "" : ", ", names[i]);
-        used += n > 0 && (size_t)n < buf_bytes - used ? (size_t)n : 0;
     }
     const char *const near = vs_nearest(model_type, names, FAMILY_COUNT);
-    if (near != NULL) {
-        (void)snprintf(buf + used, buf_bytes - used, "; nearest is %s", near);
-    }
+    (void)snprintf(buf, buf_bytes, "%zu are known%s%s", FAMILY_COUNT,
+                   near == NULL ? "" : "; nearest is ", near == NULL ? "" : near);
     return buf;
 }
 
@@ -48,22 +61,21 @@ const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes)
 /* Larger than any size of a published config; keeps products of two inside 64 bits. */
 #define NUMBER_MAX UINT64_C(2147483647)
 
-typedef struct {
-    const char *key;
-    uint64_t fallback; /* 0 with is_required */
-    bool is_required;
-    bool may_be_zero;
-} number_rule;
-
-static bool read_number(const vs_jnode *root, const number_rule *rule, uint64_t *out,
-                        vs_err *err)
+bool vs_read_number(const vs_jnode *object, const vs_number_rule *rule, uint64_t *out,
+                    vs_err *err)
 {
+    const char *key = rule->key;
+    const vs_jnode usual = vs_json_member(object, rule->key);
+    if (usual.node == NULL && rule->alias != NULL) {
+        const vs_jnode other = vs_json_member(object, rule->alias);
+        key = other.node != NULL ? rule->alias : key;
+    }
     uint64_t value = rule->fallback;
-    if (!vs_json_get_u64(root, rule->key, rule->is_required, &value, err)) {
+    if (!vs_json_get_u64(object, key, rule->is_required, &value, err)) {
         return false;
     }
     if (value > NUMBER_MAX || (value == 0 && !rule->may_be_zero)) {
-        const vs_jnode node = vs_json_member(root, rule->key);
+        const vs_jnode node = vs_json_member(object, key);
         return vs_json_fail(&node, err,
                             "expected a whole number %d .. %" PRIu64 ", found %" PRIu64,
                             rule->may_be_zero ? 0 : 1, NUMBER_MAX, value);
@@ -72,10 +84,40 @@ static bool read_number(const vs_jnode *root, const number_rule *rule, uint64_t 
     return true;
 }
 
-static bool read_required(const vs_jnode *root, const char *key, uint64_t *out, vs_err *err)
+bool vs_read_required(const vs_jnode *object, const char *key, uint64_t *out, vs_err *err)
 {
-    const number_rule rule = {key, 0, true, false};
-    return read_number(root, &rule, out, err);
+    const vs_number_rule rule = {.key = key, .is_required = true};
+    return vs_read_number(object, &rule, out, err);
+}
+
+bool vs_read_default(const vs_jnode *object, const char *key, uint64_t fallback, uint64_t *out,
+                     vs_err *err)
+{
+    const vs_number_rule rule = {.key = key, .fallback = fallback};
+    return vs_read_number(object, &rule, out, err);
+}
+
+bool vs_read_count(const vs_jnode *object, const char *key, uint64_t fallback, uint64_t *out,
+                   vs_err *err)
+{
+    const vs_number_rule rule = {.key = key, .fallback = fallback, .may_be_zero = true};
+    return vs_read_number(object, &rule, out, err);
+}
+
+bool vs_read_switch(const vs_jnode *object, const char *key, bool fallback, bool *out,
+                    vs_err *err)
+{
+    *out = fallback;
+    return vs_json_get_bool(object, key, false, out, err);
+}
+
+/* A size that the class has no harmless default for, unless the family gives one. */
+static bool read_size(const vs_config *c, const char *key, const char *alias, uint64_t fallback,
+                      uint64_t *out, vs_err *err)
+{
+    const vs_number_rule rule = {
+        .key = key, .alias = alias, .fallback = fallback, .is_required = fallback == 0};
+    return vs_read_number(&c->root, &rule, out, err);
 }
 
 /* Present, but null: the class then computes the value instead of taking its default. */
@@ -86,43 +128,51 @@ static bool is_null(const vs_jnode *root, const char *key)
     return node.node != NULL && !vs_json_as_u64(&node, &value, NULL);
 }
 
-static bool read_heads(vs_config *c, vs_err *err)
+static bool read_kv_heads(vs_config *c, vs_err *err)
 {
     vs_model_dims *const d = &c->dims;
-    const vs_jnode *const root = &c->root;
-    vs_assert(d->heads > 0); /* read before, 0 refused */
-    const bool kv_null = is_null(root, "num_key_value_heads");
-    const uint64_t kv_default = kv_null ? 0 : c->family->default_kv_heads;
-    const number_rule kv = {"num_key_value_heads", kv_default == 0 ? d->heads : kv_default,
-                            false, false};
-    if (!read_number(root, &kv, &d->kv_heads, err)) {
+    const char *const alias = c->family->aliases.kv_heads;
+    const uint64_t class_default = c->family->defaults.kv_heads;
+    const bool takes_heads = class_default == 0 || is_null(&c->root, "num_key_value_heads");
+    const vs_number_rule rule = {.key = "num_key_value_heads",
+                                 .alias = alias,
+                                 .fallback = takes_heads ? d->heads : class_default};
+    if (!vs_read_number(&c->root, &rule, &d->kv_heads, err)) {
         return false;
     }
     vs_assert(d->kv_heads > 0);
-    if (d->heads % d->kv_heads != 0) {
-        const vs_jnode node = vs_json_member(root, "num_key_value_heads");
-        return vs_json_fail(&node, err,
-                            "num_attention_heads %" PRIu64
-                            " is not a multiple of num_key_value_heads %" PRIu64,
-                            d->heads, d->kv_heads);
+    if (d->heads % d->kv_heads == 0) {
+        return true;
     }
-    const uint64_t head_default = c->family->default_head_dim;
-    const number_rule dim = {
-        "head_dim", head_default == 0 ? d->hidden / d->heads : head_default, false, true};
-    if (!read_number(root, &dim, &d->head_dim, err)) {
+    const vs_jnode node = vs_json_member(&c->root, "num_key_value_heads");
+    return vs_json_fail(&node, err,
+                        "num_attention_heads %" PRIu64
+                        " is not a multiple of num_key_value_heads %" PRIu64,
+                        d->heads, d->kv_heads);
+}
+
+static bool read_head_dim(vs_config *c, vs_err *err)
+{
+    vs_model_dims *const d = &c->dims;
+    const bool computes = c->family->defaults.head_dim == 0 || is_null(&c->root, "head_dim");
+    const uint64_t fallback = computes ? d->hidden / d->heads : c->family->defaults.head_dim;
+    if (!vs_read_count(&c->root, "head_dim", fallback, &d->head_dim, err)) {
         return false;
     }
-    const vs_jnode node = vs_json_member(root, "head_dim");
-    const bool is_given = node.node != NULL && !is_null(root, "head_dim");
-    if (!is_given && head_default == 0 && d->hidden % d->heads != 0) {
-        const vs_jnode heads = vs_json_member(root, "num_attention_heads");
+    const vs_jnode node = vs_json_member(&c->root, "head_dim");
+    const bool is_given = node.node != NULL && !is_null(&c->root, "head_dim");
+    if (!is_given && computes && d->hidden % d->heads != 0) {
+        const vs_jnode heads = vs_json_member(&c->root, "num_attention_heads");
         return vs_json_fail(&heads, err,
                             "hidden_size %" PRIu64
                             " is not a multiple of num_attention_heads %" PRIu64
                             " and there is no head_dim",
                             d->hidden, d->heads);
     }
-    return (d->head_dim > 0 && d->head_dim % 2 == 0) ||
+    if (d->head_dim == 0) {
+        return vs_json_fail(&node, err, "head_dim is 0; a head needs at least one element");
+    }
+    return c->family->has_no_rotary || d->head_dim % 2 == 0 ||
            vs_json_fail(&node, err,
                         "head_dim is %" PRIu64 "; rotary embeddings need an even number",
                         d->head_dim);
@@ -131,32 +181,39 @@ static bool read_heads(vs_config *c, vs_err *err)
 static bool read_experts(vs_config *c, vs_err *err)
 {
     vs_model_dims *const d = &c->dims;
-    if (c->family->experts_key == NULL) {
+    const vs_family *const f = c->family;
+    if (f->experts_key == NULL) {
         return true;
     }
-    const number_rule per_token = {"num_experts_per_tok", 1, false, false};
-    if (!read_required(&c->root, c->family->experts_key, &d->experts, err) ||
-        !read_number(&c->root, &per_token, &d->experts_per_token, err)) {
+    const vs_number_rule experts = {.key = f->experts_key,
+                                    .alias = f->other_experts_key,
+                                    .fallback = f->defaults.experts,
+                                    .is_required = f->defaults.experts == 0};
+    if (!vs_read_number(&c->root, &experts, &d->experts, err)) {
+        return false;
+    }
+    const uint64_t class_default = f->defaults.experts_per_token;
+    if (!vs_read_default(&c->root, "num_experts_per_tok",
+                         class_default == 0 ? 1 : class_default, &d->experts_per_token, err)) {
         return false;
     }
     d->moe_intermediate = d->intermediate;
-    if (c->family->expert_size_key != NULL &&
-        !read_required(&c->root, c->family->expert_size_key, &d->moe_intermediate, err)) {
+    if (f->expert_size_key != NULL &&
+        !vs_read_required(&c->root, f->expert_size_key, &d->moe_intermediate, err)) {
         return false;
     }
     const vs_jnode node = vs_json_member(&c->root, "num_experts_per_tok");
     return d->experts_per_token <= d->experts ||
            vs_json_fail(&node, err, "%" PRIu64 " experts per token, but %s is %" PRIu64,
-                        d->experts_per_token, c->family->experts_key, d->experts);
+                        d->experts_per_token, f->experts_key, d->experts);
 }
 
 static bool read_window(vs_config *c, vs_err *err)
 {
     bool is_used = !c->family->has_window_switch;
     const uint64_t fallback =
-        is_null(&c->root, "sliding_window") ? 0 : c->family->default_window;
-    const number_rule window = {"sliding_window", fallback, false, true};
-    if (!read_number(&c->root, &window, &c->dims.sliding_window, err) ||
+        is_null(&c->root, "sliding_window") ? 0 : c->family->defaults.sliding_window;
+    if (!vs_read_count(&c->root, "sliding_window", fallback, &c->dims.sliding_window, err) ||
         !vs_json_get_bool(&c->root, "use_sliding_window", false, &is_used, err)) {
         return false;
     }
@@ -166,41 +223,186 @@ static bool read_window(vs_config *c, vs_err *err)
     return true;
 }
 
+/* A composite config has its own tie_word_embeddings beside the text model's; the class reads the outer one. */
 static bool read_switches(vs_config *c, vs_err *err)
 {
-    if (!vs_json_get_bool(&c->root, "tie_word_embeddings", false, &c->is_tied, err)) {
+    const vs_family *const f = c->family;
+    if (!vs_read_switch(&c->top, "tie_word_embeddings", f->is_tied_default, &c->is_tied, err)) {
         return false;
     }
-    if (c->family->reads_attention_bias &&
-        !vs_json_get_bool(&c->root, "attention_bias", false, &c->has_attention_bias, err)) {
+    if (f->reads_attention_bias &&
+        !vs_read_switch(&c->root, "attention_bias", f->is_attention_bias_default,
+                        &c->has_attention_bias, err)) {
         return false;
     }
-    return !c->family->reads_mlp_bias ||
-           vs_json_get_bool(&c->root, "mlp_bias", false, &c->has_mlp_bias, err);
+    return !f->reads_mlp_bias ||
+           vs_read_switch(&c->root, "mlp_bias", false, &c->has_mlp_bias, err);
 }
 
-bool vs_config_read(vs_config *config, const vs_family *family, const vs_jnode *root,
-                    vs_err *err)
+/* partial_rotary_factor, at the top or among the rope parameters: the share of a head that is rotated. */
+static bool read_rotary(vs_config *c, vs_err *err)
 {
-    vs_config c = {.family = family, .root = *root};
-    vs_model_dims *const d = &c.dims;
-    const number_rule positions = {"max_position_embeddings", 0, false, true};
-    const bool is_read = read_required(root, "hidden_size", &d->hidden, err) &&
-                         read_required(root, "num_hidden_layers", &d->layers, err) &&
-                         read_required(root, "num_attention_heads", &d->heads, err) &&
-                         read_required(root, "intermediate_size", &d->intermediate, err) &&
-                         read_required(root, "vocab_size", &d->vocab, err) &&
-                         read_number(root, &positions, &d->max_positions, err) &&
-                         read_heads(&c, err) && read_experts(&c, err) && read_window(&c, err) &&
-                         read_switches(&c, err);
-    if (!is_read) {
+    const uint64_t quarters = c->family->rotary_quarters == 0 ? 4 : c->family->rotary_quarters;
+    double factor = (double)quarters / 4;
+    const vs_jnode parameters = vs_json_member(&c->root, "rope_parameters");
+    const bool is_nested = vs_json_is_object(&parameters);
+    if (!vs_json_get_double(&c->root, "partial_rotary_factor", false, &factor, err) ||
+        (is_nested &&
+         !vs_json_get_double(&parameters, "partial_rotary_factor", false, &factor, err))) {
+        return false;
+    }
+    if (!(factor > 0 && factor <= 1)) {
+        const vs_jnode node = vs_json_member(&c->root, "partial_rotary_factor");
+        return vs_json_fail(&node, err, "expected a share of the head above 0 and up to 1");
+    }
+    /* int(head_dim * factor), then every second element: as the class computes it */
+    const uint64_t rotated = (uint64_t)((double)c->dims.head_dim * factor);
+    c->rotary = rotated / 2 + rotated % 2;
+    return true;
+}
+
+/* ---- layer types ---------------------------------------------------------------------------------- */
+
+static bool parse_layer_type(vs_str text, uint8_t *out)
+{
+    if (vs_str_is(text, "full_attention")) {
+        *out = VS_LAYER_FULL;
+    } else if (vs_str_is(text, "sliding_attention") || vs_str_is(text, "chunked_attention")) {
+        *out = VS_LAYER_WINDOW;
+    } else if (vs_str_is(text, "linear_attention")) {
+        *out = VS_LAYER_LINEAR;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool read_layer_types(vs_config *c, vs_err *err)
+{
+    const vs_jnode list = vs_json_member(&c->root, "layer_types");
+    if (!vs_json_is_array(&list)) {
+        return true;
+    }
+    const size_t count = vs_json_count(&list);
+    if (count != c->dims.layers) {
+        return vs_json_fail(&list, err,
+                            "%zu entries, but there are %" PRIu64
+                            " layers: expected one entry a layer",
+                            count, c->dims.layers);
+    }
+    size_t layer = 0;
+    for (vs_jnode item = vs_json_first(&list); item.node != NULL; item = vs_json_next(&item)) {
+        vs_str text = {NULL, 0};
+        if (!vs_json_as_str(&item, &text, err)) {
+            return false;
+        }
+        if (!parse_layer_type(text, &c->layer_types[layer])) {
+            return vs_json_fail(&item, err,
+                                "expected full_attention, sliding_attention, chunked_attention "
+                                "or linear_attention, found \"%.40s\"",
+                                text.ptr);
+        }
+        layer++;
+    }
+    c->has_layer_types = true;
+    return true;
+}
+
+void vs_set_layer_period(vs_config *c, uint64_t period, vs_layer_type others)
+{
+    for (uint64_t i = 0; !c->has_layer_types && i < c->dims.layers; i++) {
+        c->layer_types[i] =
+            (uint8_t)(period > 0 && (i + 1) % period == 0 ? VS_LAYER_FULL : others);
+    }
+}
+
+static void count_layer_types(vs_config *c)
+{
+    c->dims.full_layers = 0;
+    c->dims.window_layers = 0;
+    for (uint64_t i = 0; i < c->dims.layers; i++) {
+        c->dims.full_layers += c->layer_types[i] == VS_LAYER_FULL;
+        c->dims.window_layers += c->layer_types[i] == VS_LAYER_WINDOW;
+    }
+}
+
+/* mlp_only_layers: layers with a plain MLP among the sparse ones. */
+static bool read_dense_layers(vs_config *c, vs_err *err)
+{
+    const vs_jnode list = vs_json_member(&c->root, "mlp_only_layers");
+    for (vs_jnode item = vs_json_first(&list); item.node != NULL; item = vs_json_next(&item)) {
+        uint64_t layer = 0;
+        if (!vs_json_as_u64(&item, &layer, err)) {
+            return false;
+        }
+        if (layer < VS_LAYERS_MAX) {
+            c->dense_set[layer / 64] |= UINT64_C(1) << (layer % 64);
+        }
+    }
+    return true;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------- */
+
+static bool find_root(vs_config *c, const vs_jnode *top, vs_err *err)
+{
+    c->top = *top;
+    c->root = *top;
+    const char *const key = c->family->text_key;
+    if (key == NULL) {
+        return true;
+    }
+    const vs_jnode text = vs_json_member(top, key);
+    if (vs_json_is_object(&text)) {
+        c->root = text;
+        return true;
+    }
+    return vs_json_fail(top, err,
+                        "expected an object \"%s\" with the numbers of the text model", key);
+}
+
+static bool read_sizes(vs_config *c, vs_err *err)
+{
+    vs_model_dims *const d = &c->dims;
+    const vs_family *const f = c->family;
+    const vs_model_dims *const def = &f->defaults;
+    const vs_number_rule positions = {.key = "max_position_embeddings",
+                                      .alias = f->aliases.positions,
+                                      .fallback = def->max_positions,
+                                      .may_be_zero = true};
+    if (!read_size(c, "hidden_size", f->aliases.hidden, def->hidden, &d->hidden, err) ||
+        !read_size(c, "num_hidden_layers", f->aliases.layers, def->layers, &d->layers, err) ||
+        !read_size(c, "num_attention_heads", f->aliases.heads, def->heads, &d->heads, err) ||
+        !read_size(c, "vocab_size", NULL, def->vocab, &d->vocab, err) ||
+        !vs_read_number(&c->root, &positions, &d->max_positions, err)) {
         return false;
     }
     if (d->layers > VS_LAYERS_MAX) {
-        const vs_jnode node = vs_json_member(root, "num_hidden_layers");
+        const vs_jnode node = vs_json_member(&c->root, "num_hidden_layers");
         return vs_json_fail(&node, err, "%" PRIu64 " layers; more than %d are not supported",
                             d->layers, VS_LAYERS_MAX);
     }
-    *config = c;
-    return true;
+    return f->has_no_intermediate || read_size(c, "intermediate_size", f->aliases.intermediate,
+                                               def->intermediate, &d->intermediate, err);
+}
+
+bool vs_config_read(vs_config *config, const vs_family *family, vs_arena *arena,
+                    const vs_jnode *top, vs_dtype dtype, vs_err *err)
+{
+    vs_config *const c = config;
+    memset(c, 0, sizeof *c);
+    c->family = family;
+    c->moe.sparse_step = 1;
+    c->stored_dtype = dtype;
+    if (!find_root(c, top, err) || !read_sizes(c, err) || !read_kv_heads(c, err) ||
+        !read_head_dim(c, err) || !read_experts(c, err) || !read_window(c, err) ||
+        !read_switches(c, err) || !read_rotary(c, err) || !read_layer_types(c, err) ||
+        !read_dense_layers(c, err)) {
+        return false;
+    }
+    if (family->read != NULL && !family->read(c, err)) {
+        return false;
+    }
+    count_layer_types(c);
+    return vs_layout_read(&c->layout, arena, top, dtype, err);
 }

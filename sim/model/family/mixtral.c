@@ -3,20 +3,28 @@
  * router to mlp.gate and fuses the experts [2.6]. */
 #include "sim/model/family/family.h"
 
+static bool read(vs_config *c, vs_err *err)
+{
+    (void)err;
+    if (c->dims.sliding_window > 0) {
+        vs_set_layer_period(c, 0, VS_LAYER_WINDOW);
+    }
+    return true;
+}
+
 static bool emit_moe(vs_builder *b)
 {
     const vs_model_dims *const d = &vs_builder_config(b)->dims;
     const vs_emit_desc router = {
         .name = "mlp.gate.weight",
         .stored_as = "block_sparse_moe.gate.weight",
-        .shape = {d->experts, d->hidden},
-        .dim_count = 2,
+        .shape = {{d->experts, d->hidden}, 2},
         .flags = VS_TF_ROUTER,
     };
     const vs_emit_experts_desc experts = {
         .target = "mlp.experts",
         .stored = "block_sparse_moe.experts.",
-        .names = {"w1.weight", "w2.weight", "w3.weight"},
+        .names = {"w1", "w2", "w3"},
         .gate = 0,
         .down = 1,
         .up = 2,
@@ -29,11 +37,12 @@ static bool emit_moe(vs_builder *b)
 
 static bool emit(vs_builder *b)
 {
+    vs_emit_root(b, "", "");
     if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
         return false;
     }
     for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", i);
+        vs_emit_layer(b, "model.layers.", "model.layers.", i);
         if (!vs_emit_attention(b, false, false, false) || !emit_moe(b) ||
             !vs_emit_two_norms(b)) {
             return false;
@@ -46,7 +55,9 @@ const vs_family vs_family_mixtral = {
     .model_type = "mixtral",
     .architecture = "MixtralForCausalLM",
     .no_split_class = "MixtralDecoderLayer",
-    .default_kv_heads = 8,
+    .defaults = {.kv_heads = 8, .experts_per_token = 2},
     .experts_key = "num_local_experts",
+    .other_experts_key = "num_experts",
+    .read = read,
     .emit = emit,
 };

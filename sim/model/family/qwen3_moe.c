@@ -5,93 +5,51 @@
  * builds them so (facts/real-modules.json.gz), although facts/models.md lists the router first. */
 #include "sim/model/family/family.h"
 
-/* One bit per layer. */
-typedef struct {
-    uint64_t words[VS_LAYERS_MAX / 64];
-} layer_set;
-
-static bool read_dense_layers(const vs_config *c, layer_set *set, vs_err *err)
+static bool read(vs_config *c, vs_err *err)
 {
-    const vs_jnode list = vs_json_member(&c->root, "mlp_only_layers");
-    for (vs_jnode item = vs_json_first(&list); item.node != NULL; item = vs_json_next(&item)) {
-        uint64_t layer = 0;
-        if (!vs_json_as_u64(&item, &layer, err)) {
-            return false;
-        }
-        if (layer < VS_LAYERS_MAX) {
-            set->words[layer / 64] |= UINT64_C(1) << (layer % 64);
-        }
+    if (c->dims.sliding_window > 0) {
+        vs_set_layer_period(c, 0, VS_LAYER_WINDOW);
     }
-    return true;
+    return vs_read_default(&c->root, "decoder_sparse_step", 1, &c->moe.sparse_step, err);
 }
 
-static bool emit_moe(vs_builder *b)
-{
-    const vs_model_dims *const d = &vs_builder_config(b)->dims;
-    const vs_emit_experts_desc experts = {
-        .target = "mlp.experts",
-        .stored = "mlp.experts.",
-        .names = {"gate_proj.weight", "up_proj.weight", "down_proj.weight"},
-        .gate = 0,
-        .up = 1,
-        .down = 2,
-        .experts = d->experts,
-        .rows = d->moe_intermediate,
-        .hidden = d->hidden,
-    };
-    const vs_emit_desc router = {
-        .name = "mlp.gate.weight",
-        .shape = {d->experts, d->hidden},
-        .dim_count = 2,
-        .flags = VS_TF_ROUTER,
-    };
-    return vs_emit_experts(b, &experts) && vs_emit(b, &router);
-}
-
-static bool emit_layers(vs_builder *b, uint64_t sparse_step, const layer_set *dense)
+static bool emit_mlp(vs_builder *b, uint64_t layer)
 {
     const vs_config *const c = vs_builder_config(b);
-    for (uint64_t i = 0; i < c->dims.layers; i++) {
-        const bool is_listed = (dense->words[i / 64] >> (i % 64) & 1) != 0;
-        const bool is_dense = is_listed || (i + 1) % sparse_step != 0;
-        vs_emit_layer(b, "model.layers.", i);
-        const bool has_bias = c->has_attention_bias;
-        if (!vs_emit_attention(b, has_bias, has_bias, true) ||
-            !(is_dense ? vs_emit_gated_mlp(b, c->dims.intermediate, false) : emit_moe(b)) ||
-            !vs_emit_two_norms(b)) {
-            return false;
-        }
+    if (!vs_is_sparse_layer(c, layer)) {
+        return vs_emit_gated_mlp(b, c->dims.intermediate, false);
     }
-    return true;
+    return vs_emit_usual_experts(b) && vs_emit_router(b);
 }
 
 static bool emit(vs_builder *b)
 {
     const vs_config *const c = vs_builder_config(b);
-    vs_err *const err = vs_builder_err(b);
-    uint64_t sparse_step = 1;
-    if (!vs_json_get_u64(&c->root, "decoder_sparse_step", false, &sparse_step, err)) {
+    const bool has_bias = c->has_attention_bias;
+    vs_emit_root(b, "", "");
+    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
         return false;
     }
-    if (sparse_step == 0) {
-        const vs_jnode node = vs_json_member(&c->root, "decoder_sparse_step");
-        return vs_json_fail(&node, err, "expected 1 or more, found 0");
+    for (uint64_t i = 0; i < c->dims.layers; i++) {
+        vs_emit_layer(b, "model.layers.", "model.layers.", i);
+        if (!vs_emit_attention(b, has_bias, has_bias, true) || !emit_mlp(b, i) ||
+            !vs_emit_two_norms(b)) {
+            return false;
+        }
     }
-    layer_set dense = {{0}};
-    return read_dense_layers(c, &dense, err) &&
-           vs_emit_embedding(b, "model.embed_tokens.weight") &&
-           emit_layers(b, sparse_step, &dense) && vs_emit_tail(b);
+    return vs_emit_tail(b);
 }
 
 const vs_family vs_family_qwen3_moe = {
     .model_type = "qwen3_moe",
     .architecture = "Qwen3MoeForCausalLM",
     .no_split_class = "Qwen3MoeDecoderLayer",
-    .default_kv_heads = 4,
-    .default_window = 4096,
+    .defaults = {.kv_heads = 4, .sliding_window = 4096, .experts_per_token = 8},
     .has_window_switch = true,
     .experts_key = "num_experts",
+    .other_experts_key = "num_local_experts",
     .expert_size_key = "moe_intermediate_size",
     .reads_attention_bias = true,
+    .read = read,
     .emit = emit,
 };

@@ -1,0 +1,18 @@
+/* sim/model/family/deepseek.h - what the families with latent attention or DeepSeek's experts share. */
+#ifndef VS_MODEL_DEEPSEEK_H
+#define VS_MODEL_DEEPSEEK_H
+
+#include "sim/model/family/family.h"
+
+/* Latent attention and shared experts. q_lora_rank null: queries are projected directly. */
+VS_MUST_CHECK bool vs_read_mla(vs_config *c, vs_err *err);
+VS_MUST_CHECK bool vs_read_shared_experts(vs_config *c, vs_err *err);
+/* Experts, router with its correction, shared expert; or a plain MLP in the first layers. */
+VS_MUST_CHECK bool vs_emit_deepseek_mlp(vs_builder *b, uint64_t layer);
+/* What a multi-token-prediction layer has besides a decoder layer, around and behind it. */
+VS_MUST_CHECK bool vs_emit_mtp_front(vs_builder *b);
+VS_MUST_CHECK bool vs_emit_mtp_back(vs_builder *b);
+/* Begins MTP layer `layer`: its names, and that nothing of it is loaded. */
+VS_MUST_CHECK bool vs_emit_mtp_begin(vs_builder *b, uint64_t layer);
+
+#endif /* VS_MODEL_DEEPSEEK_H */
