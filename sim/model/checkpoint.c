@@ -1,7 +1,8 @@
-/* checkpoint.c - the safetensors files of a folder: which ones, their headers, and whether the index agrees.
+/* checkpoint.c - the files of a folder that hold the weights.
  *
  * Order of preference as in Transformers 5.12.1 modeling_utils.py (_get_resolved_checkpoint_files): model.safetensors,
- * then model.safetensors.index.json. Folders without either are read too when it is plain what is meant. */
+ * model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json. Folders without any of them are read too
+ * when it is plain what is meant. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -38,10 +39,43 @@ bool vs_path_probe(const char *path, vs_path_kind *kind, vs_err *err)
     return false;
 }
 
-/* ---- which files ----------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------------- */
+
+static bool ends(const char *name, const char *suffix)
+{
+    return vs_str_ends(vs_str_of(name), suffix);
+}
+
+static bool is_torch_name(const char *name)
+{
+    return ends(name, ".bin") || ends(name, ".pt") || ends(name, ".pth");
+}
+
+/* What the Trainer, Accelerate and other libraries leave beside the weights under the same endings: Transformers 5.12.1
+ * trainer.py (TRAINING_ARGS_NAME and the names below it), Accelerate 1.14.0 utils/constants.py, OpenVINO. */
+static bool is_no_weights(const char *name)
+{
+    static const char *const starts[] = {"training_args.", "optimizer",     "scheduler",
+                                         "scaler",         "rng_state",     "random_states",
+                                         "sampler",        "dl_state_dict", "openvino_",
+                                         "adapter_model.", "ggml-"};
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        if (vs_str_starts(vs_str_of(name), starts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Meta's own format: consolidated.00.pth, one file for each GPU of the original setup. */
+static bool is_consolidated(const char *name)
+{
+    return vs_str_starts(vs_str_of(name), "consolidated.") && ends(name, ".pth");
+}
 
 /* "model-00002-of-00005.safetensors": number and count. */
-static bool parse_shard_name(const char *name, uint64_t *number, uint64_t *count)
+static bool parse_shard_name(const char *name, const char *ending, uint64_t *number,
+                             uint64_t *count)
 {
     const char *const of = strstr(name, "-of-");
     if (of == NULL) {
@@ -52,21 +86,38 @@ static bool parse_shard_name(const char *name, uint64_t *number, uint64_t *count
         digits--;
     }
     const size_t count_bytes = strspn(of + 4, "0123456789");
-    return strcmp(of + 4 + count_bytes, ".safetensors") == 0 &&
+    return strcmp(of + 4 + count_bytes, ending) == 0 &&
            vs_parse_u64((vs_str){digits, (size_t)(of - digits)}, number, NULL) &&
            vs_parse_u64((vs_str){of + 4, count_bytes}, count, NULL);
 }
 
-static int is_safetensors_entry(const struct dirent *entry)
-{
-    return vs_str_ends(vs_str_of(entry->d_name), ".safetensors");
-}
-
-static int is_shard_entry(const struct dirent *entry)
+static bool is_shard(const char *name, const char *ending)
 {
     uint64_t number = 0;
     uint64_t count = 0;
-    return parse_shard_name(entry->d_name, &number, &count);
+    return parse_shard_name(name, ending, &number, &count);
+}
+
+/* ---- folders ---------------------------------------------------------------------------------------- */
+
+static int is_safetensors_entry(const struct dirent *entry)
+{
+    return ends(entry->d_name, ".safetensors") && !is_no_weights(entry->d_name);
+}
+
+static int is_safetensors_shard(const struct dirent *entry)
+{
+    return is_shard(entry->d_name, ".safetensors");
+}
+
+static int is_bin_shard(const struct dirent *entry)
+{
+    return is_shard(entry->d_name, ".bin");
+}
+
+static int is_torch_entry(const struct dirent *entry)
+{
+    return is_torch_name(entry->d_name) && !is_no_weights(entry->d_name);
 }
 
 static int compare_entries(const struct dirent **a, const struct dirent **b)
@@ -100,26 +151,29 @@ static bool list_folder(const char *folder, int (*filter)(const struct dirent *)
 }
 
 /* Shards by name, without an index: all of 1 .. count must be there (or 0 .. count - 1). */
-static bool check_shard_names(const vs_checkpoint *c, vs_err *err)
+static bool check_shard_names(const vs_checkpoint *c, const char *ending, vs_err *err)
 {
     uint64_t first = 0;
     uint64_t total = 0;
-    (void)parse_shard_name(c->files[0], &first, &total);
+    (void)parse_shard_name(c->files[0], ending, &first, &total);
     for (uint32_t i = 0; i < c->file_count; i++) {
         uint64_t number = 0;
         uint64_t count = 0;
-        (void)parse_shard_name(c->files[i], &number, &count);
+        (void)parse_shard_name(c->files[i], ending, &number, &count);
         if (number != (first == 0 ? i : i + 1u) || count != total) {
             vs_err_at_input(err, c->folder);
             return vs_fail(err, VS_ERR_VALUE,
-                           "shard %" PRIu64 " of %" PRIu64 " is missing: found %s and no index",
+                           "shard %" PRIu64 " of %" PRIu64
+                           " is missing: found %s and no index; "
+                           "the download is incomplete",
                            (uint64_t)(first == 0 ? i : i + 1u), total, c->files[i]);
         }
     }
     return c->file_count == total ||
            vs_fail(err, VS_ERR_VALUE,
-                   "%" PRIu64 " shards belong to this checkpoint, %" PRIu32 " are here", total,
-                   c->file_count);
+                   "%" PRIu64 " shards belong to this checkpoint, %" PRIu32
+                   " are here; the download is incomplete",
+                   total, c->file_count);
 }
 
 static bool set_one_file(vs_checkpoint *c, vs_arena *arena, const char *name, vs_err *err)
@@ -134,238 +188,236 @@ static bool set_one_file(vs_checkpoint *c, vs_arena *arena, const char *name, vs
     return true;
 }
 
-/* Neither model.safetensors nor an index. */
-static bool find_other_files(vs_checkpoint *c, vs_arena *arena, vs_err *err)
+static bool probe_in(const char *folder, const char *name, vs_arena *arena, bool *is_there,
+                     vs_err *err)
 {
-    if (!list_folder(c->folder, is_shard_entry, arena, c, err)) {
-        return false;
-    }
-    if (c->file_count > 0) {
-        return check_shard_names(c, err);
-    }
-    if (!list_folder(c->folder, is_safetensors_entry, arena, c, err)) {
-        return false;
-    }
-    return c->file_count <= 1 ||
-           vs_fail(err, VS_ERR_VALUE,
-                   "%" PRIu32
-                   " .safetensors files and no index (%s, %s, ...); give one of them",
-                   c->file_count, c->files[0], c->files[1]);
-}
-
-bool vs_checkpoint_find(vs_checkpoint *checkpoint, vs_arena *arena, const char *folder,
-                        const char *file_name, vs_err *err)
-{
-    vs_checkpoint c = {.folder = folder};
     vs_path_kind kind = VS_PATH_ABSENT;
-    if (file_name != NULL) {
-        uint64_t number = 0;
-        uint64_t count = 0;
-        c.is_partial = parse_shard_name(file_name, &number, &count) && count > 1;
-        if (vs_str_ends(vs_str_of(file_name), ".index.json")) {
-            c.index_path = vs_arena_printf(arena, "%s/%s", folder, file_name);
-            c.is_partial = false;
-        } else if (!set_one_file(&c, arena, file_name, err)) {
-            return false;
-        }
-        *checkpoint = c;
-        return true;
-    }
-    const char *const single = vs_arena_printf(arena, "%s/model.safetensors", folder);
-    const char *const index = vs_arena_printf(arena, "%s/model.safetensors.index.json", folder);
-    if (single == NULL || index == NULL) {
-        return vs_fail_memory(err, arena, "a path");
-    }
-    if (!vs_path_probe(single, &kind, err)) {
-        return false;
-    }
-    if (kind != VS_PATH_ABSENT) {
-        if (!set_one_file(&c, arena, "model.safetensors", err)) {
-            return false;
-        }
-    } else if (!vs_path_probe(index, &kind, err)) {
-        return false;
-    } else if (kind != VS_PATH_ABSENT) {
-        c.index_path = index;
-    } else if (!find_other_files(&c, arena, err)) {
-        if (err != NULL) {
-            vs_err_at_input(err, folder);
-        }
-        return false;
-    }
-    *checkpoint = c;
-    return true;
-}
-
-/* ---- headers ------------------------------------------------------------------------------------------- */
-
-static bool read_index(const char *path, vs_st_index *index, vs_arena *arena, vs_err *err)
-{
-    vs_file file = {0};
-    if (!vs_file_open(&file, path, err)) {
-        return false;
-    }
-    const bool is_read =
-        vs_st_index_parse(index, arena, file.bytes, file.size_bytes, path, err);
-    vs_file_close(&file);
-    return is_read;
-}
-
-static bool fail_missing_shard(const vs_checkpoint *c, const char *file, const char *path,
-                               vs_err *err)
-{
-    (void)vs_fail(err, VS_ERR_NOT_FOUND, "shard %s is missing%s%s", file,
-                  c->index_path == NULL ? "" : "; it is named by ",
-                  c->index_path == NULL ? "" : c->index_path);
-    if (err != NULL) {
-        vs_err_at_input(err, path);
-    }
-    return false;
-}
-
-/* Header of file number i, and what is known of the shard from it. */
-static bool read_shard(const vs_checkpoint *c, uint32_t i, vs_st_header *header,
-                       vs_shard *shard, vs_arena *arena, vs_err *err)
-{
-    const char *const path = vs_arena_printf(arena, "%s/%s", c->folder, c->files[i]);
-    vs_path_kind kind = VS_PATH_ABSENT;
+    const char *const path = vs_arena_printf(arena, "%s/%s", folder, name);
     if (path == NULL) {
         return vs_fail_memory(err, arena, "a path");
     }
     if (!vs_path_probe(path, &kind, err)) {
         return false;
     }
-    if (kind == VS_PATH_ABSENT) {
-        return fail_missing_shard(c, c->files[i], path, err);
+    *is_there = kind != VS_PATH_ABSENT;
+    return true;
+}
+
+/* ---- adapters ---------------------------------------------------------------------------------------- */
+
+#define ADAPTER_CONFIG "adapter_config.json"
+
+/* The folder's adapter_config.json, as text for a message: kind and base model, in arena. */
+static bool read_adapter(const char *folder, vs_arena *arena, const char **base,
+                         const char **kind, vs_err *err)
+{
+    vs_json doc = {0};
+    vs_str base_text = vs_str_of("");
+    vs_str kind_text = vs_str_of("PEFT");
+    const char *const path = vs_arena_printf(arena, "%s/" ADAPTER_CONFIG, folder);
+    if (path == NULL) {
+        return vs_fail_memory(err, arena, "a path");
     }
-    if (!vs_safetensors_read(header, arena, path, &shard->file_bytes, err)) {
+    if (!vs_json_read(&doc, path, err)) {
         return false;
     }
-    shard->file = c->files[i];
-    shard->size_bytes = header->data_bytes;
-    return true;
+    const vs_jnode root = vs_json_root(&doc);
+    const bool is_read =
+        vs_json_get_str(&root, "base_model_name_or_path", false, &base_text, err) &&
+        vs_json_get_str(&root, "peft_type", false, &kind_text, err);
+    *base = is_read ? vs_str_copy(arena, base_text) : NULL;
+    *kind = is_read ? vs_str_copy(arena, kind_text) : NULL;
+    vs_json_close(&doc);
+    return is_read &&
+           ((*base != NULL && *kind != NULL) || vs_fail_memory(err, arena, "an adapter"));
 }
 
-static bool read_headers(const vs_checkpoint *c, vs_stored *stored, vs_arena *arena,
-                         vs_err *err)
+/* No weights but an adapter's: that is not a model. */
+static bool fail_adapter(const char *folder, vs_arena *arena, vs_err *err)
 {
-    vs_st_header *const headers = VS_ARRAY(arena, vs_st_header, c->file_count);
-    stored->shards = VS_ARRAY(arena, vs_shard, c->file_count);
-    if (headers == NULL || stored->shards == NULL) {
-        return vs_fail_memory(err, arena, "the shards of a checkpoint");
+    const char *base = NULL;
+    const char *kind = NULL;
+    if (!read_adapter(folder, arena, &base, &kind, err)) {
+        return false;
     }
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < c->file_count; i++) {
-        if (!read_shard(c, i, &headers[i], &stored->shards[i], arena, err)) {
-            return false;
-        }
-        total += headers[i].tensor_count;
-    }
-    stored->shard_count = c->file_count;
-    if (total > UINT32_MAX / 2) {
-        return vs_fail(err, VS_ERR_LIMIT, "more than 2^31 tensors");
-    }
-    stored->tensor_count = (uint32_t)total;
-    stored->tensors =
-        c->file_count == 1 ? headers[0].tensors : VS_ARRAY(arena, vs_tensor, (size_t)total);
-    if (stored->tensors == NULL) {
-        return vs_fail_memory(err, arena, "the tensors of a checkpoint");
-    }
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < c->file_count; i++) {
-        for (uint32_t k = 0; k < headers[i].tensor_count; k++) {
-            stored->tensors[at] = headers[i].tensors[k];
-            stored->tensors[at++].shard = i;
-        }
-    }
-    return true;
+    const vs_catalogue_model *const known = vs_catalogue_model_find(vs_str_of(base));
+    (void)vs_fail(err, VS_ERR_VALUE,
+                  "an adapter (%.20s), not a model: it changes the weights of its base model, "
+                  "%.120s; give that one%s%s",
+                  kind, base[0] == '\0' ? "which adapter_config.json does not name" : base,
+                  known == NULL ? "" : ", in the catalogue as ",
+                  known == NULL ? "" : known->name);
+    vs_err_at_input(err, folder);
+    return false;
 }
 
-/* ---- the index against the headers ---------------------------------------------------------------------- */
+/* ---- the search -------------------------------------------------------------------------------------- */
 
-static bool check_entry(const vs_st_index *index, const vs_index_entry *entry,
-                        const vs_stored *stored, const vs_name_index *names, vs_err *err)
+static bool read_index(vs_checkpoint *c, vs_arena *arena, const char *name, vs_err *err)
 {
-    const char *const claimed = index->files[entry->shard];
-    const uint32_t found = vs_name_index_find(names, vs_str_of(entry->name));
-    if (found == UINT32_MAX) {
-        return vs_fail(
-            err, VS_ERR_VALUE,
-            "tensor \"%s\" should be in %s, but neither it nor another shard holds it",
-            entry->name, claimed);
+    vs_file file = {0};
+    c->index_path = vs_arena_printf(arena, "%s/%s", c->folder, name);
+    c->index = VS_NEW(arena, vs_st_index);
+    if (c->index_path == NULL || c->index == NULL) {
+        return vs_fail_memory(err, arena, "a checkpoint index");
     }
-    return stored->tensors[found].shard == entry->shard ||
-           vs_fail(err, VS_ERR_VALUE, "tensor \"%s\" should be in %s, but is in %s",
-                   entry->name, claimed, index->files[stored->tensors[found].shard]);
-}
-
-static bool check_index(const vs_st_index *index, const vs_stored *stored, vs_arena *arena,
-                        vs_err *err)
-{
+    if (!vs_file_open(&file, c->index_path, err)) {
+        return false;
+    }
+    const bool is_read =
+        vs_st_index_parse(c->index, arena, file.bytes, file.size_bytes, c->index_path, err);
+    vs_file_close(&file);
+    if (!is_read) {
+        return false;
+    }
+    c->files = c->index->files;
+    c->file_count = c->index->file_count;
+    c->is_index_only = c->file_count > 0;
     const size_t mark = arena->used_bytes;
-    vs_name_index names = {0};
-    uint32_t twice = UINT32_MAX;
-    if (!vs_name_index_build(&names, arena, stored->tensors, sizeof *stored->tensors,
-                             stored->tensor_count, &twice)) {
-        return vs_fail_memory(err, arena, "an index of tensor names");
-    }
-    if (twice != UINT32_MAX) {
-        const vs_tensor *const t = &stored->tensors[twice];
-        const uint32_t first = vs_name_index_find(&names, vs_str_of(t->name));
-        return vs_fail(err, VS_ERR_VALUE, "tensor \"%s\" is in two shards: %s and %s", t->name,
-                       index->files[stored->tensors[first].shard], index->files[t->shard]);
-    }
-    for (uint32_t i = 0; i < index->entry_count; i++) {
-        if (!check_entry(index, &index->entries[i], stored, &names, err)) {
+    for (uint32_t i = 0; i < c->file_count && c->is_index_only; i++) {
+        bool is_there = false;
+        if (!probe_in(c->folder, c->files[i], arena, &is_there, err)) {
             return false;
         }
+        c->is_index_only = !is_there;
     }
     vs_arena_rewind(arena, mark);
     return true;
 }
 
-static bool note_index(const vs_st_index *index, const vs_stored *stored, vs_model *model,
-                       vs_arena *arena, vs_err *err)
+/* Files of torch.save under other names. */
+static bool find_torch_files(vs_checkpoint *c, vs_arena *arena, vs_err *err)
 {
-    vs_bytes bytes = 0;
-    for (uint32_t i = 0; i < stored->shard_count; i++) {
-        if (!vs_add_u64(bytes, stored->shards[i].size_bytes, &bytes)) {
-            return vs_fail(err, VS_ERR_VALUE, "the shards add up to more than 2^64 bytes");
-        }
-    }
-    if (index->has_total_size && index->total_size != bytes &&
-        !vs_note(model, arena, err,
-                 "the index gives total_size %" PRIu64 ", the headers hold %" PRIu64 " bytes",
-                 index->total_size, bytes)) {
+    c->container = VS_CONTAINER_TORCH_BIN;
+    if (!list_folder(c->folder, is_bin_shard, arena, c, err)) {
         return false;
     }
-    return index->entry_count == stored->tensor_count ||
-           vs_note(model, arena, err,
-                   "the index lists %" PRIu32 " tensors, the headers hold %" PRIu32,
-                   index->entry_count, stored->tensor_count);
+    if (c->file_count > 0) {
+        return check_shard_names(c, ".bin", err);
+    }
+    if (!list_folder(c->folder, is_torch_entry, arena, c, err)) {
+        return false;
+    }
+    if (c->file_count > 1 && is_consolidated(c->files[0])) {
+        return vs_fail(err, VS_ERR_VALUE,
+                       "%" PRIu32
+                       " consolidated.*.pth files are slices of one model for as many "
+                       "GPUs; convert them with Transformers' convert_llama_weights_to_hf.py",
+                       c->file_count);
+    }
+    if (c->file_count > 1) {
+        return vs_fail(err, VS_ERR_VALUE,
+                       "%" PRIu32
+                       " .bin, .pt or .pth files and no index (%s, %s, ...); give one "
+                       "of them",
+                       c->file_count, c->files[0], c->files[1]);
+    }
+    if (c->file_count == 1) {
+        c->note =
+            is_consolidated(c->files[0])
+                ? "Meta's own format: Transformers reads it only after "
+                  "convert_llama_weights_to_hf.py"
+                : "Transformers would look for model.safetensors or pytorch_model.bin, not "
+                  "for a file of this name";
+    }
+    return true;
 }
 
-bool vs_checkpoint_read(const vs_checkpoint *checkpoint, vs_stored *stored, vs_model *model,
-                        vs_arena *arena, vs_err *err)
+/* None of the names that Transformers knows. */
+static bool find_other_files(vs_checkpoint *c, vs_arena *arena, vs_err *err)
 {
-    vs_checkpoint c = *checkpoint;
-    if (c.index_path == NULL) {
-        return read_headers(&c, stored, arena, err);
-    }
-    vs_st_index index = {0};
-    if (!read_index(c.index_path, &index, arena, err)) {
+    if (!list_folder(c->folder, is_safetensors_shard, arena, c, err)) {
         return false;
     }
-    c.files = index.files;
-    c.file_count = index.file_count;
-    if (!read_headers(&c, stored, arena, err)) {
+    if (c->file_count > 0) {
+        return check_shard_names(c, ".safetensors", err);
+    }
+    if (!list_folder(c->folder, is_safetensors_entry, arena, c, err)) {
         return false;
     }
-    if (!check_index(&index, stored, arena, err)) {
-        if (err != NULL) {
-            vs_err_at_input(err, c.index_path);
+    if (c->file_count > 1) {
+        return vs_fail(err, VS_ERR_VALUE,
+                       "%" PRIu32
+                       " .safetensors files and no index (%s, %s, ...); give one of them",
+                       c->file_count, c->files[0], c->files[1]);
+    }
+    return c->file_count == 1 || find_torch_files(c, arena, err);
+}
+
+typedef struct {
+    const char *name;
+    bool is_index;
+    vs_container container;
+} known_file;
+
+static const known_file known_files[] = {
+    {"model.safetensors", false, VS_CONTAINER_SAFETENSORS},
+    {"model.safetensors.index.json", true, VS_CONTAINER_SAFETENSORS},
+    {"pytorch_model.bin", false, VS_CONTAINER_TORCH_BIN},
+    {"pytorch_model.bin.index.json", true, VS_CONTAINER_TORCH_BIN},
+};
+
+static bool find_in_folder(vs_checkpoint *c, vs_arena *arena, vs_err *err)
+{
+    for (size_t i = 0; i < sizeof known_files / sizeof known_files[0]; i++) {
+        const known_file *const known = &known_files[i];
+        bool is_there = false;
+        if (!probe_in(c->folder, known->name, arena, &is_there, err)) {
+            return false;
         }
+        if (is_there) {
+            c->container = known->container;
+            return known->is_index ? read_index(c, arena, known->name, err)
+                                   : set_one_file(c, arena, known->name, err);
+        }
+    }
+    return find_other_files(c, arena, err);
+}
+
+/* One file that was asked for by name. */
+static bool find_file(vs_checkpoint *c, vs_arena *arena, const char *name, vs_err *err)
+{
+    uint64_t number = 0;
+    uint64_t count = 0;
+    if (ends(name, ".index.json")) {
+        c->container =
+            ends(name, ".bin.index.json") ? VS_CONTAINER_TORCH_BIN : VS_CONTAINER_SAFETENSORS;
+        return read_index(c, arena, name, err);
+    }
+    c->container = is_torch_name(name) ? VS_CONTAINER_TORCH_BIN : VS_CONTAINER_SAFETENSORS;
+    if (c->container == VS_CONTAINER_TORCH_BIN && is_no_weights(name) &&
+        !vs_str_starts(vs_str_of(name), "adapter_model.")) {
+        return vs_fail(err, VS_ERR_VALUE, "%s does not hold the weights of a model", name);
+    }
+    c->is_partial = (parse_shard_name(name, ".safetensors", &number, &count) ||
+                     parse_shard_name(name, ".bin", &number, &count)) &&
+                    count > 1;
+    return set_one_file(c, arena, name, err);
+}
+
+bool vs_checkpoint_find(vs_checkpoint *checkpoint, vs_arena *arena, const char *folder,
+                        const char *file_name, vs_err *err)
+{
+    vs_checkpoint c = {.folder = folder};
+    bool has_adapter = false;
+    const bool is_found = file_name != NULL ? find_file(&c, arena, file_name, err)
+                                            : find_in_folder(&c, arena, err);
+    if (!is_found) {
+        vs_err_at_input(err, folder);
         return false;
     }
-    return note_index(&index, stored, model, arena, err);
+    if (!probe_in(folder, ADAPTER_CONFIG, arena, &has_adapter, err)) {
+        return false;
+    }
+    const bool is_adapter_file =
+        file_name != NULL && vs_str_starts(vs_str_of(file_name), "adapter_model.");
+    if (has_adapter && (c.file_count == 0 || is_adapter_file)) {
+        return fail_adapter(folder, arena, err);
+    }
+    if (has_adapter && file_name == NULL && c.note == NULL) {
+        c.note = "an adapter lies beside the weights (" ADAPTER_CONFIG
+                 "): with peft installed Transformers loads it too; it is not counted here";
+    }
+    *checkpoint = c;
+    return true;
 }
