@@ -96,14 +96,10 @@ struct vs_family;
 VS_MUST_CHECK bool vs_build_names(vs_model *model, vs_arena *arena, const vs_jnode *config,
                                   vs_err *err);
 /* Expected tensors (state_dict order) and targets of a config. checkpoint: what the config cannot tell
- * (catalogue "checkpoint" object), node NULL when there is none. Fills the whole model except order,
- * shards and totals. */
+ * (catalogue "checkpoint" object), NULL or node NULL when there is none. Fills the model except totals and notes. */
 VS_MUST_CHECK bool vs_build_expected(vs_model *model, vs_arena *arena, const vs_jnode *config,
                                      const vs_jnode *checkpoint, vs_err *err);
-/* Shards, key order and totals of a model known from its config only. */
-VS_MUST_CHECK bool vs_build_finish(vs_model *model, vs_arena *arena, const vs_jnode *checkpoint,
-                                   vs_err *err);
-/* Both, in one call. */
+/* The whole model from its config. */
 VS_MUST_CHECK bool vs_build_from_config(vs_model *model, vs_arena *arena,
                                         const vs_jnode *config, const vs_jnode *checkpoint,
                                         vs_err *err);
@@ -119,7 +115,22 @@ void vs_model_mark_last_module(vs_model *model);
 
 /* The family of a model_type, NULL when unknown; names of all, for messages. */
 const struct vs_family *vs_family_find(vs_str model_type);
-/* "llama, mistral, ..." and the nearest name, ready to append to a message. */
+/* False when the config is quantised by a method whose layout is not known. */
+bool vs_layout_is_known(const vs_jnode *config);
+/* A config that holds every key and value of a catalogue entry is that model's: what its published checkpoint holds
+ * beyond the config (the entry's "checkpoint" object) is known too. NULL: none. doc has to stay open as long as
+ * *checkpoint is used, and be closed. */
+const char *vs_catalogue_recognise(const vs_jnode *config, vs_json *doc, vs_jnode *checkpoint);
+
+/* The known families, for lists and messages. */
+typedef struct {
+    const char *model_type;
+    const char *architecture;
+} vs_family_name;
+
+uint32_t vs_family_count(void);
+vs_family_name vs_family_name_at(uint32_t index);
+/* "known are ..., nearest is ...", ready to append to a message. */
 const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes);
 
 /* ---- files (checkpoint.c, open.c) ------------------------------------------------------------------- */

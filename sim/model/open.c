@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/model/gguf.h"
 #include "sim/model/internal.h"
 
 typedef struct {
@@ -87,10 +88,21 @@ static const char *display_name(vs_arena *arena, const char *folder, const char 
 
 /* ---- a folder with or without config, with or without weights ------------------------------------------- */
 
-static bool is_quantised(const vs_jnode *config)
+/* A config without weights. One that is a published model's brings what is known of that checkpoint. */
+static bool build_config_only(opening *o, const vs_jnode *config)
 {
-    const vs_jnode node = vs_json_member(config, "quantization_config");
-    return vs_json_is_object(&node);
+    vs_json doc = {0};
+    vs_jnode checkpoint = {0};
+    const char *const known = vs_catalogue_recognise(config, &doc, &checkpoint);
+    o->model.source = "config";
+    const bool is_built =
+        vs_build_from_config(&o->model, o->arena, config, &checkpoint, o->err) &&
+        (known == NULL || vs_note(&o->model, o->arena, o->err,
+                                  "the config is %s's: the tensors are those of its published "
+                                  "checkpoint",
+                                  known));
+    vs_json_close(&doc);
+    return is_built;
 }
 
 /* Headers with a config beside them. */
@@ -104,8 +116,8 @@ static bool bind_config(opening *o, const vs_jnode *config, const vs_checkpoint 
     const char *why = NULL;
     if (c->is_partial) {
         why = "one shard of several";
-    } else if (is_quantised(config)) {
-        why = "the checkpoint is quantised already";
+    } else if (!vs_layout_is_known(config)) {
+        why = "its quant_method is not known";
     } else if (vs_family_find(vs_str_of(type)) == NULL) {
         why = vs_arena_printf(o->arena, "model_type \"%.60s\" is not known", type);
     } else {
@@ -121,12 +133,10 @@ static bool build_from_files(opening *o, const vs_jnode *config, const vs_checkp
     vs_stored stored = {0};
     uint64_t shared = 0;
     if (c->file_count == 0 && c->index_path == NULL) {
-        o->model.source = "config";
-        return vs_build_from_config(&o->model, o->arena, config, NULL, o->err);
+        return build_config_only(o, config);
     }
     if (c->is_index_only && config != NULL) {
-        o->model.source = "config";
-        return vs_build_from_config(&o->model, o->arena, config, NULL, o->err) &&
+        return build_config_only(o, config) &&
                vs_checkpoint_compare_config(c, &o->model, o->arena, o->err);
     }
     o->model.source = c->container == VS_CONTAINER_TORCH_BIN ? "pytorch bin" : "safetensors";
@@ -138,6 +148,25 @@ static bool build_from_files(opening *o, const vs_jnode *config, const vs_checkp
                                                             "no config.json", o->err);
     return is_built && (c->container != VS_CONTAINER_TORCH_BIN ||
                         vs_checkpoint_count_shared(&stored, shared, &o->model, o->err));
+}
+
+static bool open_gguf(opening *o, const char *folder, const char *file_name)
+{
+    o->model.name =
+        vs_str_copy(o->arena, (vs_str){file_name, strlen(file_name) - strlen(".gguf")});
+    return o->model.name == NULL ? out_of_memory(o)
+                                 : vs_gguf_open(&o->model, o->arena, folder, file_name, o->err);
+}
+
+/* A folder without weights of the usual kinds: *is_open tells whether there is a GGUF model in it. */
+static bool open_gguf_in(opening *o, const char *folder, bool *is_open)
+{
+    const char *file_name = NULL;
+    if (!vs_gguf_find_in(folder, o->arena, &file_name, o->err)) {
+        return false;
+    }
+    *is_open = file_name != NULL;
+    return file_name == NULL || vs_gguf_open(&o->model, o->arena, folder, file_name, o->err);
 }
 
 /* file_name: a safetensors file or an index in the folder, NULL: whatever is there. */
@@ -153,6 +182,12 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
     if (!vs_checkpoint_find(&c, o->arena, folder, file_name, o->err) ||
         !vs_path_probe(config_path, &kind, o->err)) {
         return false;
+    }
+    if (c.file_count == 0 && c.index_path == NULL) {
+        bool is_gguf = false;
+        if (!open_gguf_in(o, folder, &is_gguf) || is_gguf) {
+            return is_gguf;
+        }
     }
     if (kind != VS_PATH_ABSENT) {
         vs_json doc = {0};
@@ -304,7 +339,7 @@ static bool open_config_file(opening *o, const char *path, const char *folder)
         return false;
     }
     const vs_jnode root = vs_json_root(&doc);
-    const bool is_built = vs_build_from_config(&o->model, o->arena, &root, NULL, o->err);
+    const bool is_built = build_config_only(o, &root);
     vs_json_close(&doc);
     return is_built;
 }
@@ -329,9 +364,7 @@ static bool open_file(opening *o, const char *spec)
         return open_config_file(o, spec, folder);
     }
     if (vs_str_ends(name, ".gguf")) {
-        return vs_fail(o->err, VS_ERR_VALUE,
-                       "GGUF files are not in this version yet; a folder with config.json or "
-                       "safetensors files is");
+        return open_gguf(o, folder, name.ptr);
     }
     return vs_fail(o->err, VS_ERR_VALUE,
                    "expected a folder, a config.json, a .safetensors, .bin, .pt, .pth or .gguf "
