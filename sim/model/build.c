@@ -26,6 +26,13 @@ static bool read_dtype(const vs_jnode *config, vs_dtype *out, vs_err *err)
                         (int)(text.len < 60 ? text.len : 60), text.ptr);
 }
 
+/* The config's own text, for checkpoints that are written and for numbers of unknown families. */
+static bool keep_text(vs_model *model, vs_arena *arena, const vs_jnode *config, vs_err *err)
+{
+    model->config_text = vs_json_text(config, arena);
+    return model->config_text != NULL || vs_fail_memory(err, arena, "the text of a config");
+}
+
 bool vs_build_names(vs_model *model, vs_arena *arena, const vs_jnode *config, vs_err *err)
 {
     vs_str type = {NULL, 0};
@@ -46,7 +53,8 @@ bool vs_build_names(vs_model *model, vs_arena *arena, const vs_jnode *config, vs
     if (model->model_type == NULL || model->architecture == NULL) {
         return vs_fail_memory(err, arena, "the names of a model");
     }
-    return read_dtype(config, &model->config_dtype, err);
+    return read_dtype(config, &model->config_dtype, err) &&
+           keep_text(model, arena, config, err);
 }
 
 /* ---- tensors that only the catalogue knows of ------------------------------------------------------ */
@@ -110,6 +118,12 @@ static const vs_family *find_family(const vs_model *model, const vs_jnode *confi
     if (family == NULL) {
         char known[256];
         const vs_jnode node = vs_json_member(config, "model_type");
+        if (model->model_type[0] == '\0') {
+            (void)vs_json_fail(config, err,
+                               "expected \"model_type\", the name of the architecture; %s",
+                               vs_family_advice((vs_str){"", 0}, known, sizeof known));
+            return NULL;
+        }
         (void)vs_json_fail(&node, err, "unknown model_type \"%.60s\"; %s", model->model_type,
                            vs_family_advice(vs_str_of(model->model_type), known, sizeof known));
     }
@@ -125,13 +139,6 @@ static vs_dtype stored_dtype(const vs_model *model, const vs_jnode *config)
         return model->config_dtype;
     }
     return vs_json_is_object(&q) ? VS_DT_BF16 : VS_DT_F32;
-}
-
-/* The config's own text, for checkpoints that are written. */
-static bool keep_text(vs_model *model, vs_arena *arena, const vs_jnode *config, vs_err *err)
-{
-    model->config_text = vs_json_text(config, arena);
-    return model->config_text != NULL || vs_fail_memory(err, arena, "the text of a config");
 }
 
 bool vs_build_expected(vs_model *model, vs_arena *arena, const vs_jnode *config,
@@ -159,7 +166,7 @@ bool vs_build_expected(vs_model *model, vs_arena *arena, const vs_jnode *config,
     model->architecture = named.len == 0 ? family->architecture : model->architecture;
     const bool is_built = vs_builder_run(model, arena, numbers, &hints, err);
     vs_layout_close(&numbers->layout);
-    return is_built && keep_text(model, arena, config, err);
+    return is_built;
 }
 
 /* ---- totals ----------------------------------------------------------------------------------------------- */

@@ -16,13 +16,30 @@ static void require(bool condition)
     }
 }
 
+/* The plain architecture: every source exists, companions are the last of them. */
+static void check_modules(const vs_model *m)
+{
+    uint32_t sources = 0;
+    require(m->module_count > 0);
+    for (uint32_t i = 0; i < m->module_count; i++) {
+        const vs_target *const t = &m->modules[i];
+        require(t->first_source == sources && t->companion_count <= t->source_count);
+        for (uint32_t k = 0; k < t->source_count; k++) {
+            require(m->module_sources[sources + k] < m->tensor_count);
+        }
+        sources += t->source_count;
+    }
+    require(sources == m->module_source_count);
+}
+
 static void check_model(const vs_model *m)
 {
     uint64_t bytes = 0;
     uint32_t sources = 0;
     for (uint32_t i = 0; i < m->tensor_count; i++) {
         const vs_tensor *const t = &m->tensors[i];
-        require(t->target < m->target_count && t->shard < m->shard_count);
+        require(t->target == VS_NO_TARGET || t->target < m->target_count);
+        require(t->shard < m->shard_count);
         require(i == 0 || vs_key_compare(m->tensors[i - 1].name, t->name) < 0);
         bytes += t->size_bytes;
     }
@@ -36,6 +53,7 @@ static void check_model(const vs_model *m)
         sources += t->source_count;
     }
     require(sources == m->source_count);
+    check_modules(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

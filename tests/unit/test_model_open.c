@@ -261,15 +261,17 @@ static void an_unknown_family_with_headers_is_read_by_name(void **state)
     assert_int_equal(t->model.config_dtype, VS_DT_BF16);
 }
 
-static void a_quantised_checkpoint_is_read_by_name(void **state)
+static void a_method_that_is_not_known_is_read_by_name(void **state)
 {
     tree *t = *state;
     const vs_model m = model_of(t, TINY_LLAMA);
-    tree_text(t, "config.json",
-              "{\"model_type\":\"llama\",\"quantization_config\":{\"bits\":4}," NUMBERS "}");
+    tree_text(
+        t, "config.json",
+        "{\"model_type\":\"llama\",\"quantization_config\":{\"quant_method\":\"aqlm\"}," NUMBERS
+        "}");
     put_shard(t, "model.safetensors", &m, 0, m.tensor_count);
     opens(t, "");
-    assert_true(has_note(&t->model, "quantised already"));
+    assert_true(has_note(&t->model, "quant_method is not known"));
 }
 
 /* ---- shards ------------------------------------------------------------------------------------------------ */
@@ -553,7 +555,7 @@ int main(void)
         T(headers_alone_are_enough),
         T(kinds_are_guessed_from_names),
         T(an_unknown_family_with_headers_is_read_by_name),
-        T(a_quantised_checkpoint_is_read_by_name),
+        T(a_method_that_is_not_known_is_read_by_name),
         T(shards_are_read_through_the_index),
         T(a_shard_that_is_not_there_is_named_with_the_index),
         T(a_tensor_in_another_shard_names_both),

@@ -28,11 +28,11 @@ bool vs_read_mla(vs_config *c, vs_err *err)
     return true;
 }
 
-bool vs_read_shared_experts(vs_config *c, vs_err *err)
+bool vs_read_shared_experts(vs_config *c, uint64_t shared, uint64_t first_dense, vs_err *err)
 {
-    uint64_t shared = 0;
-    if (!vs_read_count(&c->root, "n_shared_experts", 0, &shared, err) ||
-        !vs_read_count(&c->root, "first_k_dense_replace", 0, &c->moe.first_dense, err) ||
+    if (!vs_read_count(&c->root, "n_shared_experts", shared, &shared, err) ||
+        !vs_read_count(&c->root, "first_k_dense_replace", first_dense, &c->moe.first_dense,
+                       err) ||
         !vs_read_count(&c->root, "num_nextn_predict_layers", 0, &c->moe.mtp_layers, err)) {
         return false;
     }
@@ -46,7 +46,7 @@ bool vs_read_shared_experts(vs_config *c, vs_err *err)
 
 static bool read(vs_config *c, vs_err *err)
 {
-    return vs_read_mla(c, err) && vs_read_shared_experts(c, err);
+    return vs_read_mla(c, err) && vs_read_shared_experts(c, 2, 0, err);
 }
 
 static bool emit_mlp(vs_builder *b, uint64_t layer)

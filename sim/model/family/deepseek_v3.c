@@ -65,7 +65,7 @@ bool vs_emit_mtp_back(vs_builder *b)
 
 static bool read(vs_config *c, vs_err *err)
 {
-    return vs_read_mla(c, err) && vs_read_shared_experts(c, err);
+    return vs_read_mla(c, err) && vs_read_shared_experts(c, 1, 3, err);
 }
 
 static bool emit_layer(vs_builder *b, uint64_t layer)

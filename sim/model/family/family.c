@@ -17,7 +17,8 @@ static const vs_family *const families[] = {
     &vs_family_opt,         &vs_family_gptj,        &vs_family_gpt_neox,
     &vs_family_mixtral,     &vs_family_qwen3_moe,   &vs_family_olmoe,
     &vs_family_deepseek_v2, &vs_family_deepseek_v3, &vs_family_glm4_moe,
-    &vs_family_qwen3_next,  &vs_family_llama4,      &vs_family_gpt_oss,
+    &vs_family_qwen3_next,  &vs_family_llama4,      &vs_family_llama4_text,
+    &vs_family_gpt_oss,
 };
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
 
@@ -44,15 +45,53 @@ vs_family_name vs_family_name_at(uint32_t index)
     return (vs_family_name){families[index]->model_type, families[index]->architecture};
 }
 
-const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes)
+/* Letters that two names begin with together, ASCII case ignored. */
+static size_t common_start(vs_str a, const char *b)
+{
+    size_t n = 0;
+    while (n < a.len && b[n] != '\0' && (a.ptr[n] | 0x20) == (b[n] | 0x20)) {
+        n++;
+    }
+    return n;
+}
+
+#define ADVICE_NAMES 3u
+
+/* The nearest by spelling first, then those that begin alike (three letters at least), the longest first. */
+static size_t find_near(vs_str model_type, const char *near[ADVICE_NAMES])
 {
     const char *names[FAMILY_COUNT];
+    size_t count = 0;
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         names[i] = families[i]->model_type;
     }
-    const char *const near = vs_nearest(model_type, names, FAMILY_COUNT);
-    (void)snprintf(buf, buf_bytes, "%zu are known%s%s", FAMILY_COUNT,
-                   near == NULL ? "" : "; nearest is ", near == NULL ? "" : near);
+    near[0] = vs_nearest(model_type, names, FAMILY_COUNT);
+    count += near[0] != NULL;
+    for (size_t len = model_type.len; len >= 3 && count < ADVICE_NAMES; len--) {
+        for (size_t i = 0; i < FAMILY_COUNT && count < ADVICE_NAMES; i++) {
+            if (names[i] != near[0] && common_start(model_type, names[i]) == len) {
+                near[count++] = names[i];
+            }
+        }
+    }
+    return count;
+}
+
+const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes)
+{
+    const char *near[ADVICE_NAMES] = {NULL};
+    const size_t count = find_near(model_type, near);
+    size_t used = (size_t)snprintf(buf, buf_bytes, "%zu are known", FAMILY_COUNT);
+    for (size_t i = 0; i < count && used < buf_bytes; i++) {
+        used += (size_t)snprintf(buf + used, buf_bytes - used, "%s%s",
+                                 i > 0        ? ", "
+                                 : count == 1 ? ", nearest is "
+                                              : ", nearest are ",
+                                 near[i]);
+    }
+    if (used < buf_bytes) {
+        (void)snprintf(buf + used, buf_bytes - used, "; `vramscope list families` shows all");
+    }
     return buf;
 }
 
@@ -227,7 +266,8 @@ static bool read_window(vs_config *c, vs_err *err)
 static bool read_switches(vs_config *c, vs_err *err)
 {
     const vs_family *const f = c->family;
-    if (!vs_read_switch(&c->top, "tie_word_embeddings", f->is_tied_default, &c->is_tied, err)) {
+    if (!vs_read_switch(f->reads_tie_in_text ? &c->root : &c->top, "tie_word_embeddings",
+                        f->is_tied_default, &c->is_tied, err)) {
         return false;
     }
     if (f->reads_attention_bias &&

@@ -91,6 +91,8 @@ typedef struct vs_family {
     vs_model_dims defaults;
     bool has_window_switch; /* sliding_window counts only with use_sliding_window */
     bool is_tied_default;
+    bool
+        reads_tie_in_text; /* tie_word_embeddings of the text_config counts, not the outer one */
     bool is_attention_bias_default;
     const char *experts_key;       /* number of experts; NULL: a dense family */
     const char *other_experts_key; /* a second name of it */
@@ -278,6 +280,7 @@ extern const vs_family vs_family_deepseek_v3;
 extern const vs_family vs_family_glm4_moe;
 extern const vs_family vs_family_qwen3_next;
 extern const vs_family vs_family_llama4;
+extern const vs_family vs_family_llama4_text;
 extern const vs_family vs_family_gpt_oss;
 
 #endif /* VS_MODEL_FAMILY_H */

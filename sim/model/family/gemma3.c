@@ -6,6 +6,8 @@
  * out what is the class default, so the text model's sizes have defaults here. */
 #include "sim/model/family/gemma.h"
 
+enum { USE_HEAD };
+
 /* Gemma3TextConfig */
 #define TEXT_DEFAULTS                                                                          \
     {                                                                                          \
@@ -35,7 +37,8 @@ static bool read_vision(vs_config *c, vs_err *err)
         !vs_read_default(&v, "num_hidden_layers", 12, &d->layers, err) ||
         !vs_read_default(&v, "num_channels", 3, &d->channels, err) ||
         !vs_read_default(&v, "image_size", 224, &d->image, err) ||
-        !vs_read_default(&v, "patch_size", 16, &d->patch, err)) {
+        !vs_read_default(&v, "patch_size", 16, &d->patch, err) ||
+        !vs_read_switch(&v, "vision_use_head", true, &c->switches[USE_HEAD], err)) {
         return false;
     }
     if (d->layers > VS_LAYERS_MAX || d->patch > d->image) {
@@ -94,6 +97,32 @@ static bool emit_vision_layer(vs_builder *b)
            vs_emit_linear(b, "mlp.fc2", v->hidden, v->intermediate, true);
 }
 
+/* SiglipMultiheadAttentionPoolingHead: built unless vision_use_head is false, which the published configs say. Its attention
+ * is torch.nn.MultiheadAttention, whose output projection is no exact nn.Linear. */
+static bool emit_vision_head(vs_builder *b)
+{
+    const vs_vision_dims *const v = &vs_builder_config(b)->vision;
+    const vs_emit_desc parts[5] = {
+        {.name = "head.probe", .shape = {{1, 1, v->hidden}, 3}},
+        {.name = "head.attention.in_proj_weight", .shape = {{3 * v->hidden, v->hidden}, 2}},
+        {.name = "head.attention.in_proj_bias",
+         .shape = {{3 * v->hidden}, 1},
+         .flags = VS_TF_BIAS},
+        {.name = "head.attention.out_proj.weight", .shape = {{v->hidden, v->hidden}, 2}},
+        {.name = "head.attention.out_proj.bias",
+         .shape = {{v->hidden}, 1},
+         .flags = VS_TF_BIAS},
+    };
+    for (uint32_t i = 0; i < 5; i++) {
+        if (!vs_emit(b, &parts[i])) {
+            return false;
+        }
+    }
+    return vs_emit_layer_norm(b, "head.layernorm", v->hidden) &&
+           vs_emit_linear(b, "head.mlp.fc1", v->intermediate, v->hidden, true) &&
+           vs_emit_linear(b, "head.mlp.fc2", v->hidden, v->intermediate, true);
+}
+
 static bool emit_vision(vs_builder *b)
 {
     const vs_vision_dims *const v = &vs_builder_config(b)->vision;
@@ -111,7 +140,8 @@ static bool emit_vision(vs_builder *b)
         }
     }
     vs_emit_root(b, root, stored);
-    return vs_emit_layer_norm(b, "post_layernorm", v->hidden);
+    return vs_emit_layer_norm(b, "post_layernorm", v->hidden) &&
+           (!vs_builder_config(b)->switches[USE_HEAD] || emit_vision_head(b));
 }
 
 static bool emit_projector(vs_builder *b)

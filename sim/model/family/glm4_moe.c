@@ -6,7 +6,7 @@ enum { QK_NORM };
 
 static bool read(vs_config *c, vs_err *err)
 {
-    return vs_read_shared_experts(c, err) &&
+    return vs_read_shared_experts(c, 1, 1, err) &&
            vs_read_switch(&c->root, "use_qk_norm", false, &c->switches[QK_NORM], err);
 }
 

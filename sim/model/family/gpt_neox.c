@@ -1,5 +1,5 @@
 /* gpt_neox.c - GPT-NeoX, Pythia (Transformers 5.12.1 models/gpt_neox/modeling_gpt_neox.py).
- * The checkpoint's head is embed_out, version 5 calls it lm_head. A quarter of a head is rotated unless rotary_pct says
+ * The head is called embed_out, in 5.12.1 as in the checkpoint (facts/models.md has it renamed). A quarter of a head is rotated unless rotary_pct says
  * otherwise. */
 #include "sim/model/family/family.h"
 
@@ -50,7 +50,7 @@ static bool emit(vs_builder *b)
     vs_emit_root(b, "", "");
     return vs_emit_layer_norm(b, "gpt_neox.final_layer_norm", d->hidden) &&
            vs_emit_rotary(b, "gpt_neox.rotary_emb") &&
-           vs_emit_head(b, "lm_head", "embed_out", false);
+           vs_emit_head(b, "embed_out", NULL, false);
 }
 
 const vs_family vs_family_gpt_neox = {

@@ -391,9 +391,11 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
                          vs_json_as_str(&actorder, &order, r->err) && vs_str_is(order, "group");
     if (vs_json_is_object(&inputs)) {
         const vs_jnode dynamic = vs_json_member(&inputs, "dynamic");
-        /* false, true or "local": nvfp4 has a global scale of the inputs either way */
-        is_dynamic = !vs_json_is_string(&dynamic) &&
-                     (!vs_json_as_bool(&dynamic, &is_dynamic, NULL) || is_dynamic);
+        /* "local" (nvfp4) has a global scale of the inputs, as static ones do */
+        if (!vs_json_is_string(&dynamic) &&
+            !vs_json_get_bool(&inputs, "dynamic", false, &is_dynamic, r->err)) {
+            return false;
+        }
         s->has_input_scale = !is_dynamic;
     }
     return true;

@@ -5,8 +5,6 @@
  * language_model; facts/models.md. */
 #include "sim/model/family/family.h"
 
-enum { STEP };
-
 static bool read_vision(vs_config *c, vs_err *err)
 {
     const vs_jnode v = vs_json_member(&c->top, "vision_config");
@@ -213,24 +211,43 @@ static bool emit(vs_builder *b)
     return vs_emit_head(b, "lm_head", NULL, false);
 }
 
+static bool emit_text_only(vs_builder *b)
+{
+    if (!emit_text(b, "model.", "model.layers.")) {
+        return false;
+    }
+    vs_emit_root(b, "", "");
+    return vs_emit_head(b, "lm_head", NULL, false);
+}
+
+/* Llama4TextConfig */
+#define TEXT_DEFAULTS                                                                          \
+    {                                                                                          \
+        .hidden = 5120, .layers = 48, .heads = 40, .kv_heads = 8, .head_dim = 128,             \
+        .intermediate = 8192, .vocab = 202048, .max_positions = 131072, .experts = 16,         \
+        .experts_per_token = 1                                                                 \
+    }
+
 const vs_family vs_family_llama4 = {
     .model_type = "llama4",
     .architecture = "Llama4ForCausalLM",
     .no_split_class = "Llama4TextDecoderLayer",
     .text_key = "text_config",
-    /* Llama4TextConfig */
-    .defaults = {.hidden = 5120,
-                 .layers = 48,
-                 .heads = 40,
-                 .kv_heads = 8,
-                 .head_dim = 128,
-                 .intermediate = 8192,
-                 .vocab = 202048,
-                 .max_positions = 131072,
-                 .experts = 16,
-                 .experts_per_token = 1},
+    .defaults = TEXT_DEFAULTS,
+    .reads_tie_in_text = true,
     .experts_key = "num_local_experts",
     .reads_attention_bias = true,
     .read = read,
     .emit = emit,
+};
+
+const vs_family vs_family_llama4_text = {
+    .model_type = "llama4_text",
+    .architecture = "Llama4ForCausalLM",
+    .no_split_class = "Llama4TextDecoderLayer",
+    .defaults = TEXT_DEFAULTS,
+    .experts_key = "num_local_experts",
+    .reads_attention_bias = true,
+    .read = read,
+    .emit = emit_text_only,
 };
