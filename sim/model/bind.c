@@ -377,5 +377,6 @@ bool vs_bind_stored(vs_model *model, vs_arena *arena, vs_stored *stored, vs_err 
     for (uint32_t i = 0; model->modules != NULL && i < model->module_source_count; i++) {
         model->module_sources[i] = moved[model->module_sources[i]];
     }
-    return vs_note_dropped(model, arena, err) && vs_model_total(model, err);
+    return vs_note_dropped(model, arena, err) && vs_note_empty_experts(model, arena, err) &&
+           vs_model_total(model, err);
 }

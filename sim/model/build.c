@@ -278,7 +278,7 @@ bool vs_build_from_config(vs_model *model, vs_arena *arena, const vs_jnode *conf
     }
     vs_model_mark_last_module(model);
     if (!vs_model_total(model, err) || !vs_note_dropped(model, arena, err) ||
-        !note_stored_head(model, arena, err)) {
+        !vs_note_empty_experts(model, arena, err) || !note_stored_head(model, arena, err)) {
         return false;
     }
     return model->config_dtype != VS_DT_COUNT ||

@@ -50,8 +50,10 @@ VS_MUST_CHECK bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old
 VS_MUST_CHECK bool vs_note(vs_model *model, vs_arena *arena, vs_err *err, const char *format,
                            ...) VS_PRINTF(4, 5);
 
-/* One note per pattern of tensors that no target wants ("model.layers.*.self_attn.rotary_emb.inv_freq"). */
+/* What no target wants: one note per known part (model->unloaded), then one per pattern ("model.layers.*.self_attn.rotary_emb.inv_freq"). */
 VS_MUST_CHECK bool vs_note_dropped(vs_model *model, vs_arena *arena, vs_err *err);
+/* Fused experts that the checkpoint's format has no way to fill. */
+VS_MUST_CHECK bool vs_note_empty_experts(vs_model *model, vs_arena *arena, vs_err *err);
 
 /* ---- headers (safetensors.c, index.c) ------------------------------------------------------ */
 
