@@ -9,7 +9,7 @@
  *   gguf_arch.c   what each architecture calls its numbers and its tensors, in GGUF and in Transformers
  *   gguf_config.c entries -> the text of a config.json
  *   gguf_model.c  all of it -> vs_model
- *   gguf_write.c  vs_model -> a file
+ *   gguf_write.c  vs_model -> a file; gguf_write_keys.c its metadata
  *
  * Sources: docs/gguf.md of ggml-org/ggml; ggml/src/gguf.cpp of ggml-org/llama.cpp; gguf-py 0.19.0 (constants.py,
  * tensor_mapping.py, gguf_reader.py); Transformers 5.12.1 (modeling_gguf_pytorch_utils.py, integrations/ggml.py). */
@@ -192,6 +192,9 @@ typedef struct {
 bool vs_gguf_place_of(const vs_gguf_arch *arch, const char *name, uint32_t candidate,
                       vs_gguf_place *out);
 
+/* What a parameter of the module tree is called in a file: in one tensor, or in two. 0: it has no name there. */
+uint32_t vs_gguf_names_of(const vs_gguf_arch *arch, const char *module, char out[2][96]);
+
 /* ---- config (gguf_config.c) ------------------------------------------------------------------------- */
 
 /* The text of a config.json that says what the metadata says. *why is set, and text is not, when no config can: a
@@ -208,5 +211,54 @@ VS_MUST_CHECK bool vs_gguf_build(vs_model *model, vs_arena *arena, vs_gguf_set *
 /* The same from a file; of a split, any of them. Fills everything but the name. */
 VS_MUST_CHECK bool vs_gguf_open(vs_model *model, vs_arena *arena, const char *folder,
                                 const char *file_name, vs_err *err);
+
+/* ---- writing (gguf_write.c, gguf_write_keys.c) ------------------------------------------------------ */
+
+typedef struct {
+    /* Only the first so many decoder layers; 0: all. */
+    uint64_t layers;
+    /* config.json of the model, for the numbers that vs_model_dims does not have; len 0: model->config_text. */
+    vs_str config;
+} vs_gguf_write_desc;
+
+/* A file: its head, and behind it a hole up to file_bytes. */
+typedef struct {
+    vs_str head; /* arena */
+    uint64_t file_bytes;
+    vs_bytes data_bytes; /* of the tensors, without padding */
+    uint32_t tensor_count;
+    uint32_t left_out; /* stored parameters that llama.cpp has no name for: vision towers */
+} vs_gguf_image;
+
+/* The model as llama.cpp's converter would write it, version 3: the plain architecture (a quantised checkpoint
+ * dequantised, but for MXFP4, which ggml has), experts stacked, in the dtypes that are stored where ggml has them,
+ * otherwise in the config's or BF16; not stored: tied heads, layers that predict further tokens, vision towers
+ * (llama.cpp keeps those in a file of their own). The vocabulary is left out: tokenizer.ggml.model is "no_vocab".
+ * Fails for model types that llama.cpp has no architecture for. */
+VS_MUST_CHECK bool vs_gguf_make_image(vs_gguf_image *image, vs_arena *arena,
+                                      const vs_model *model, const vs_gguf_write_desc *desc,
+                                      vs_err *err);
+/* The same into a file: it is there as a whole or, on failure, not at all. desc NULL: all layers. arena: scratch. */
+VS_MUST_CHECK bool vs_gguf_write(const vs_model *model, const char *path,
+                                 const vs_gguf_write_desc *desc, vs_arena *arena, vs_err *err);
+
+/* A head that is being written. Room is taken beforehand. */
+typedef struct {
+    uint8_t *bytes;
+    size_t used, capacity;
+    uint64_t entry_count;
+} vs_gguf_out;
+
+void vs_gguf_put(vs_gguf_out *out, uint64_t value, unsigned byte_count);
+void vs_gguf_put_str(vs_gguf_out *out, const char *text);
+
+#define VS_GGUF_KEYS_BYTES ((size_t)16384) /* more than all entries take */
+
+/* All metadata entries of a model. file_type: general.file_type. */
+VS_MUST_CHECK bool vs_gguf_put_keys(vs_gguf_out *out, const vs_gguf_arch *arch,
+                                    const vs_model *model, const vs_gguf_write_desc *desc,
+                                    uint32_t file_type, vs_err *err);
+/* The config's object with the numbers of the text model. */
+vs_jnode vs_gguf_text_config(const vs_jnode *root);
 
 #endif /* VS_MODEL_GGUF_H */

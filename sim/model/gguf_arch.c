@@ -515,3 +515,53 @@ bool vs_gguf_place_of(const vs_gguf_arch *arch, const char *name, uint32_t candi
     out->is_second = part->is_second;
     return true;
 }
+
+/* The part of one list that a parameter is, behind its layer's stem; rest: .weight or .bias, or "" */
+static const vs_gguf_part *find_module(const vs_gguf_part *const *lists, const char *module,
+                                       bool is_second, const char **rest)
+{
+    for (; *lists != NULL; lists++) {
+        for (const vs_gguf_part *part = *lists; part->gguf != NULL; part++) {
+            const size_t count = strlen(part->module);
+            if (strncmp(module, part->module, count) != 0 || part->is_second != is_second) {
+                continue;
+            }
+            *rest = module + count;
+            if (part->is_whole_name
+                    ? module[count] == '\0'
+                    : strcmp(*rest, ".weight") == 0 || strcmp(*rest, ".bias") == 0) {
+                return part;
+            }
+        }
+    }
+    return NULL;
+}
+
+uint32_t vs_gguf_names_of(const vs_gguf_arch *arch, const char *module, char out[2][96])
+{
+    const size_t stem_bytes = strlen(arch->stem);
+    const vs_gguf_part *const *lists = arch->roots;
+    char prefix[32] = "";
+    if (strncmp(module, arch->stem, stem_bytes) == 0) {
+        const size_t digits = strspn(module + stem_bytes, "0123456789");
+        if (digits == 0 || digits > 6 || module[stem_bytes + digits] != '.') {
+            return 0;
+        }
+        (void)snprintf(prefix, sizeof prefix, "blk.%.*s.", (int)digits, module + stem_bytes);
+        module += stem_bytes + digits + 1;
+        lists = arch->parts;
+    }
+    const char *rest = "";
+    const vs_gguf_part *const first = find_module(lists, module, false, &rest);
+    if (first == NULL) {
+        return 0;
+    }
+    (void)snprintf(out[0], 96, "%s%s%s", prefix, first->gguf, rest);
+    if (first->piece == NULL) {
+        return 1;
+    }
+    const vs_gguf_part *const second = find_module(lists, module, true, &rest);
+    vs_assert(second != NULL);
+    (void)snprintf(out[1], 96, "%s%s%s", prefix, second->gguf, rest);
+    return 2;
+}
