@@ -261,6 +261,18 @@ static bool find_shares(vs_torch_header *header, const vs_torch_table *table,
     return note_shares(&w);
 }
 
+static bool check_names(const vs_torch_header *header, const vs_torch_reading *r)
+{
+    vs_name_index names = {0};
+    uint32_t twice = UINT32_MAX;
+    if (!vs_name_index_build(&names, r->scratch, header->tensors, sizeof *header->tensors,
+                             header->tensor_count, &twice)) {
+        return vs_torch_out_of_memory(r, r->scratch);
+    }
+    return twice == UINT32_MAX || vs_fail(r->err, VS_ERR_VALUE, "tensor \"%s\" stands twice",
+                                          header->tensors[twice].name);
+}
+
 bool vs_torch_finish(vs_torch_header *header, const vs_torch_table *table,
                      const vs_torch_groups *groups, const vs_torch_reading *r)
 {
@@ -278,7 +290,8 @@ bool vs_torch_finish(vs_torch_header *header, const vs_torch_table *table,
             return false;
         }
     }
-    if (!fill_tensors(&made, table, groups, r) || !find_shares(&made, table, r)) {
+    if (!fill_tensors(&made, table, groups, r) || !check_names(&made, r) ||
+        !find_shares(&made, table, r)) {
         return false;
     }
     *header = made;
@@ -288,6 +301,12 @@ bool vs_torch_finish(vs_torch_header *header, const vs_torch_table *table,
 /* ---- formats --------------------------------------------------------------------------------------------------- */
 
 #define HEAD_BYTES 512u
+
+/* POSIX tar: the magic of the first header. */
+static bool is_tar(const uint8_t *head, size_t head_bytes)
+{
+    return head_bytes > 262 && memcmp(head + 257, "ustar", 5) == 0;
+}
 
 /* What a file that is neither format may be, by its first bytes. */
 static bool fail_other(const uint8_t *head, size_t head_bytes, const vs_torch_reading *r)
@@ -307,7 +326,7 @@ static bool fail_other(const uint8_t *head, size_t head_bytes, const vs_torch_re
                "convert_llama_ggml_to_gguf.py";
     } else if (vs_str_starts(text, "PK\003\004")) {
         what = "a zip archive without its end; is the download complete?";
-    } else if (head_bytes > 262 && memcmp(head + 257, "ustar", 5) == 0) {
+    } else if (is_tar(head, head_bytes)) {
         what = "the tar format of PyTorch before 0.1.10; load it with a PyTorch you trust it "
                "with (weights_only=False) and save the state_dict again, best as safetensors";
     } else if (head_bytes > 9 && head[8] == '{') {
@@ -332,7 +351,7 @@ static bool parse(vs_torch_header *header, const vs_byte_source *source,
     if (head_bytes >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5) {
         return vs_torch_read_legacy(header, source, r);
     }
-    if (!vs_zip_detect(source, r->scratch, &is_zip, r->err)) {
+    if (!is_tar(head, head_bytes) && !vs_zip_detect(source, r->scratch, &is_zip, r->err)) {
         return false;
     }
     return is_zip ? vs_torch_read_zip(header, source, r) : fail_other(head, head_bytes, r);
