@@ -294,6 +294,30 @@ VS_MUST_CHECK bool vs_safetensors_parse(vs_st_header *header, vs_arena *arena, c
 /* Key order of Transformers 5 [2.3]: total order on names; <0, 0, >0. */
 int vs_key_compare(const char *a, const char *b);
 
+/* The families whose tensors a config alone tells. */
+typedef struct {
+    const char *model_type;   /* "deepseek_v3" */
+    const char *architecture; /* "DeepseekV3ForCausalLM" */
+} vs_family_name;
+
+uint32_t vs_family_count(void);
+vs_family_name vs_family_name_at(uint32_t index);
+
+/* One parameter of the module tree that Transformers 4 builds. */
+typedef struct {
+    const char *name;
+    uint64_t shape[VS_DIMS_MAX];
+    uint32_t dim_count;
+} vs_module_4;
+
+/* Whether version 5 fuses experts of this model. */
+bool vs_model_has_fused_experts(const vs_model *model);
+/* The parameters with every expert a module of its own, as Transformers 4 (4.57.1) keeps them: checkpoint names and
+ * shapes, module order, buffers left out. For models whose experts version 5 fuses; of others the list is
+ * that of version 5. Errors: memory. */
+VS_MUST_CHECK bool vs_model_modules_4(const vs_model *model, vs_arena *arena, vs_module_4 **out,
+                                      uint32_t *count, vs_err *err);
+
 /* Catalogue: built-in configs. */
 uint32_t vs_catalogue_model_count(void);
 
@@ -407,6 +431,8 @@ typedef struct {
      * buffers; utils/modeling.py calculate_maximum_sizes. */
     vs_bytes estimate_bytes, estimate_largest_bytes;
     bool has_head_left_out;
+    bool has_all_counted; /* the estimate has parts that Transformers leaves in the checkpoint: a vision tower */
+    bool has_fused_experts;
     vs_dtype_cost costs[VS_DTYPE_COSTS];
 } vs_model_summary;
 
@@ -424,7 +450,7 @@ const char *vs_format_accelerate_size(vs_bytes bytes, uint32_t divisor, char buf
 
 typedef enum {
     VS_WRITE_SAFETENSORS, /* model.safetensors, or shards and an index, as save_pretrained writes them */
-    VS_WRITE_GGUF         /* NAME.gguf */
+    VS_WRITE_GGUF         /* NAME.gguf as llama.cpp's converter writes it; no config.json */
 } vs_write_format;
 
 typedef struct {
@@ -441,7 +467,8 @@ typedef struct {
 typedef struct {
     uint32_t file_count; /* with tensors in them */
     uint32_t tensor_count;
-    vs_bytes data_bytes;    /* of the tensors: holes */
+    uint32_t left_out_count; /* tensors that the format has no name for: GGUF, vision towers */
+    vs_bytes data_bytes;     /* of the tensors: holes */
     vs_bytes written_bytes; /* of headers, index and config: what is really written */
     bool has_config;
 } vs_write_result;
