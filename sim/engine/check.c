@@ -1,5 +1,5 @@
 /* engine/check.c - walks the invariants listed at the top of queue.c and link.c. */
-#include "sim/engine/engine_internal.h"
+#include "sim/engine/flow.h"
 
 static bool broken(vs_err *err, const char *what, uint64_t at)
 {
@@ -94,9 +94,25 @@ static bool check_queue(const vs_engine *engine, vs_err *err)
 
 /* ---- links and flows --------------------------------------------------------------------------- */
 
+/* Whether a flow like this one has its end in the queue, not after this one's. */
+static bool has_guard(const vs_engine *engine, const flow_state *parked)
+{
+    const vs_ns end = parked->updated_ns + flow_time_left(parked);
+    for (uint32_t i = 0; i < engine->flows.moving_count; i++) {
+        const flow_state *flow = &engine->flows.flows[engine->flows.moving[i]];
+        if (!flow->is_parked && slot_of(&engine->queue, flow->timer) != 0 &&
+            flow->links[0] == parked->links[0] &&
+            flow->updated_ns + flow_time_left(flow) <= end) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *err)
 {
-    if (flow->rest >= NS_PER_S || flow->left_bytes > flow->size_bytes) {
+    const uint64_t had = flow->is_large ? flow->size_bytes : flow->size_bytes * NS_PER_S;
+    if (flow->rest >= NS_PER_S || flow->left > had) {
         return broken(err, "a flow with more left than it had", flow->id);
     }
     if (flow->rate_bps > flow->cap_bps) {
@@ -106,8 +122,11 @@ static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *
         return broken(err, "a flow with a rate before its latency passed", flow->id);
     }
     const bool needs_timer = flow->phase == FLOW_WAITS || flow->rate_bps > 0;
-    if (needs_timer && slot_of(&engine->queue, flow->timer) == 0) {
+    if (needs_timer && !flow->is_parked && slot_of(&engine->queue, flow->timer) == 0) {
         return broken(err, "a flow without an end", flow->id);
+    }
+    if (flow->is_parked && !engine->links.is_settling_due && !has_guard(engine, flow)) {
+        return broken(err, "a parked flow and nobody of its kind who ends before", flow->id);
     }
     if (!needs_timer && !engine->links.is_settling_due) {
         return broken(err, "a flow without a rate", flow->id);

@@ -82,21 +82,28 @@ typedef enum { FLOW_WAITS, FLOW_MOVES } flow_phase;
 typedef struct {
     uint64_t id; /* number of the flow << 24 | slot; 0: free */
     vs_bytes size_bytes;
-    vs_bytes left_bytes; /* at updated_ns */
+    uint64_t left; /* at updated_ns: of a large flow in bytes, of any other in 1e-9 bytes */
     uint64_t rate_bps;
-    uint64_t cap_bps;      /* UINT64_MAX: none */
-    uint64_t new_rate_bps; /* valid within one settling */
+    uint64_t cap_bps; /* UINT64_MAX: none */
+
+    union {
+        uint64_t new_rate_bps; /* valid within one settling */
+        uint64_t parked_seq;   /* while parked: the seq of its end, in its place */
+    };
+
     vs_ns updated_ns;
-    vs_timer timer; /* end of the latency, then end of the flow */
+    vs_timer timer; /* end of the latency, then end of the flow; none while parked */
     vs_handler on_done;
     void *ctx;
     uint64_t arg;
-    uint32_t rest; /* moved beyond the last whole byte, in 1e-9 bytes, < 1e9 */
+    uint32_t rest; /* large flows: moved beyond the last whole byte, in 1e-9 bytes, < 1e9 */
     uint32_t next_free;
-    uint32_t links[VS_FLOW_LINKS_MAX]; /* indices, not handles */
+    uint32_t links[VS_FLOW_LINKS_MAX]; /* indices, not handles; 0 beyond link_count */
     uint32_t link_count;
-    flow_phase phase;
+    uint8_t phase;  /* flow_phase */
+    bool is_large;  /* more than FLOW_SMALL_BYTES in all */
     bool is_picked; /* valid within one settling: belongs to the touched component */
+    bool is_parked; /* its end is not in the queue: another flow of its kind ends before */
 } flow_state;
 
 typedef struct {
@@ -108,6 +115,17 @@ typedef struct {
     bool is_settling_due;
 } link_table;
 
+/* What each of flow_count flows gets that share a room under a cap. */
+typedef struct {
+    uint64_t room_bps;
+    uint64_t cap_bps;
+    uint64_t rate_bps;
+    uint32_t flow_count; /* 0: nothing is known yet */
+    uint32_t more_until; /* flows before this one get 1 more */
+} even_share;
+
+#define EVEN_SHARES 8 /* kept, by flow_count modulo this: a division less in each settling */
+
 typedef struct {
     flow_state *flows;
     uint32_t *moving;  /* slots of flows that take bandwidth, by flow number */
@@ -115,7 +133,10 @@ typedef struct {
     uint32_t capacity; /* slots, slot 0 included */
     uint32_t free_head;
     uint32_t moving_count;
+    uint32_t parked_count;
+    bool are_alike; /* the moving flows, as far as is known, see share.c */
     uint64_t last_number;
+    even_share shares[EVEN_SHARES];
 } flow_table;
 
 /* ---- the engine -------------------------------------------------------------------------- */
@@ -161,9 +182,9 @@ bool vs_queue_grow(vs_engine *engine);
 bool vs_queue_init(vs_engine *engine, uint32_t expected_events);
 /* Takes a pending event out of heap or lane; its slot stays taken. */
 void vs_queue_detach(event_queue *q, uint32_t slot);
+/* Puts key in the place of the one at i of the heap, which goes up or down as need be. */
+void vs_queue_replace(event_queue *q, uint32_t i, queue_key key);
 bool vs_links_init(vs_engine *engine, uint32_t expected_links, uint32_t expected_flows);
-/* Bytes a moving flow has delivered by now. */
-vs_bytes vs_flow_moved(const flow_state *flow, vs_ns now);
 bool vs_links_check(const vs_engine *engine, vs_err *err);
 
 /* ---- heap ---------------------------------------------------------------------------------- */
@@ -263,16 +284,6 @@ static inline void heap_insert(event_queue *q, queue_key key)
     }
 }
 
-/* Puts the whole heap in order after keys were replaced where they stand. A hole at the root stays: its key is due
- * now, hence less than all others. */
-static inline void heap_restore(event_queue *q)
-{
-    const uint32_t first = q->has_hole ? 1 : 0;
-    for (uint32_t i = q->count > 1 ? (q->count - 2) / 4 + 1 : 0; i > first; i--) {
-        key_sink(q, i - 1, q->keys[i - 1]);
-    }
-}
-
 /* ---- lanes ---------------------------------------------------------------------------------- */
 
 static inline void lane_append(event_queue *q, uint32_t rank, uint32_t slot)
@@ -345,43 +356,37 @@ static inline uint64_t seq_take(vs_engine *engine)
     return ++engine->queue.last_seq << SLOT_BITS;
 }
 
-/* vs_engine_at without its assertions. */
-static inline vs_timer event_schedule(vs_engine *engine, vs_ns time, vs_rank rank,
-                                      vs_handler handler, void *ctx, uint64_t arg)
+/* Schedules with a seq that was taken before. */
+static inline vs_timer event_schedule_as(vs_engine *engine, uint64_t seq, vs_ns time,
+                                         vs_rank rank, event_slot event)
 {
     event_queue *q = &engine->queue;
     if (q->free_head == 0 && !vs_queue_grow(engine)) {
         return (vs_timer){0};
     }
-    const uint64_t seq = seq_take(engine);
-    if (seq == 0) {
-        return (vs_timer){0};
-    }
     const uint32_t slot = q->free_head;
     q->free_head = q->next[slot];
     const uint64_t id = seq | slot;
-    q->slots[slot] = (event_slot){.handler = handler, .ctx = ctx, .arg = arg, .id = id};
+    /* member by member, so that no copy of event is built in memory first */
+    event_slot *out = &q->slots[slot];
+    out->handler = event.handler;
+    out->ctx = event.ctx;
+    out->arg = event.arg;
+    out->id = id;
     event_place(engine, time, (uint32_t)rank, id);
     return (vs_timer){id};
 }
 
-/* vs_engine_reschedule for an event that waits in the heap and goes on waiting there, but for the order of the
- * heap: heap_restore has to follow before anything else looks at it. False, nothing changed: not such an event. */
-static inline bool key_replace(vs_engine *engine, vs_timer timer, vs_ns time)
+/* vs_engine_at without its assertions. */
+static inline vs_timer event_schedule(vs_engine *engine, vs_ns time, vs_rank rank,
+                                      vs_handler handler, void *ctx, uint64_t arg)
 {
-    event_queue *q = &engine->queue;
-    const uint32_t slot = slot_of(q, timer);
-    if (slot == 0 || (q->where[slot] & IN_LANE) != 0 || time == engine->now) {
-        return false;
-    }
     const uint64_t seq = seq_take(engine);
-    queue_key *key = &q->keys[q->where[slot]];
     if (seq == 0) {
-        return false;
+        return (vs_timer){0};
     }
-    *key =
-        (queue_key){.time = time, .low = (key->low >> RANK_SHIFT) << RANK_SHIFT | seq | slot};
-    return true;
+    const event_slot event = {.handler = handler, .ctx = ctx, .arg = arg};
+    return event_schedule_as(engine, seq, time, rank, event);
 }
 
 static inline vs_ns time_after(const vs_engine *engine, vs_ns delay)

@@ -98,7 +98,7 @@ bool vs_queue_grow(vs_engine *engine)
 }
 
 /* Puts key in the place of the one at i, which moves up or down as need be. */
-static void heap_replace(event_queue *q, uint32_t i, queue_key key)
+void vs_queue_replace(event_queue *q, uint32_t i, queue_key key)
 {
     if (i > 0 && key_less(&key, &q->keys[(i - 1) / 4])) {
         key_rise(q, i, key);
@@ -114,7 +114,7 @@ static void heap_remove(event_queue *q, uint32_t slot)
     const queue_key last = q->keys[q->count];
     q->keys[q->count] = KEY_BEYOND;
     if (i != q->count) {
-        heap_replace(q, i, last);
+        vs_queue_replace(q, i, last);
     }
 }
 
@@ -209,7 +209,7 @@ bool vs_engine_reschedule(vs_engine *engine, vs_timer timer, vs_ns time)
         event_place(engine, time, rank, seq | slot);
     } else {
         const uint64_t low = (uint64_t)rank << RANK_SHIFT | seq | slot;
-        heap_replace(q, i, (queue_key){.time = time, .low = low});
+        vs_queue_replace(q, i, (queue_key){.time = time, .low = low});
     }
     return true;
 }
