@@ -70,6 +70,7 @@ static inline uint64_t flow_time_left(const flow_state *flow)
 {
     const uint64_t left = flow->left;
     const uint64_t rate = flow->rate_bps;
+    vs_assert(rate > 0);
     if (!flow->is_large) {
         return time_for(left, rate);
     }
