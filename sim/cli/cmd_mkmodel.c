@@ -150,14 +150,19 @@ static void report_text(vs_outfile *out, const mkmodel_args *args, const vs_mode
 {
     char data[VS_TEXT_BYTES];
     char written[VS_TEXT_BYTES];
-    vs_outfile_printf(out, "%s: %s in %" PRIu32 " file%s, %" PRIu32 " tensors\n", args->folder,
-                      model->name, result->file_count, result->file_count == 1 ? "" : "s",
-                      result->tensor_count);
+    const bool is_gguf = args->format != NULL && strcmp(args->format, "gguf") == 0;
+    vs_outfile_printf(out, "%s: %s in %" PRIu32 " %sfile%s, %" PRIu32 " tensors\n",
+                      args->folder, model->name, result->file_count, is_gguf ? "GGUF " : "",
+                      result->file_count == 1 ? "" : "s", result->tensor_count);
     vs_outfile_printf(out, "  data      %s, holes\n", vs_format_size(result->data_bytes, data));
     vs_outfile_printf(
         out, "  written   %s: headers%s%s\n", vs_format_size(result->written_bytes, written),
         result->file_count > 1 ? ", index" : "", result->has_config ? ", config.json" : "");
-    if (!result->has_config) {
+    if (result->left_out_count > 0) {
+        vs_outfile_printf(out, "  left out  %" PRIu32 " tensors that GGUF has no name for\n",
+                          result->left_out_count);
+    }
+    if (!result->has_config && !is_gguf) {
         vs_outfile_printf(out, "  no config.json: %s came without one\n", model->name);
     }
 }
@@ -171,6 +176,7 @@ static void report_json(vs_jwriter *w, const mkmodel_args *args, const vs_model 
     vs_jw_str(w, "folder", args->folder);
     vs_jw_u64(w, "files", result->file_count);
     vs_jw_u64(w, "tensors", result->tensor_count);
+    vs_jw_u64(w, "left_out_tensors", result->left_out_count);
     vs_jw_u64(w, "data_bytes", result->data_bytes);
     vs_jw_u64(w, "written_bytes", result->written_bytes);
     vs_jw_bool(w, "config", result->has_config);

@@ -4,6 +4,7 @@
  * names and are renamed together at the end (write_files.c). */
 #include <string.h>
 
+#include "sim/model/gguf.h"
 #include "sim/model/json_scan.h"
 #include "sim/model/write.h"
 
@@ -113,17 +114,54 @@ static bool write_safetensors(vs_write_result *result, const vs_write_plan *plan
     return true;
 }
 
-/* The "config" of a catalogue entry, as its file has it. */
-static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_model *model, vs_err *err)
+/* "org/name" -> "name.gguf". NULL: arena exhausted. */
+static const char *gguf_name(vs_arena *arena, const char *name)
 {
-    const vs_catalogue_model *const entry = vs_catalogue_model_find(vs_str_of(model->name));
-    const vs_str text = entry == NULL ? (vs_str){"", 0} : vs_catalogue_model_text(entry);
-    vs_scan s = {(const uint8_t *)text.ptr, text.len, 0, 0, arena, err, false};
-    if (strcmp(model->source, "catalogue") != 0 || text.len == 0) {
-        return true;
+    const char *const slash = strrchr(name, '/');
+    return vs_arena_printf(arena, "%s.gguf", slash == NULL ? name : slash + 1);
+}
+
+static bool write_gguf(vs_write_result *result, vs_arena *arena, const vs_model *model,
+                       const vs_write_desc *desc, vs_str config, vs_err *err)
+{
+    vs_staging staging = {0};
+    vs_gguf_image image = {0};
+    const vs_gguf_write_desc wanted = {.layers = desc->layers, .config = config};
+    const char *const name = gguf_name(arena, model->name);
+    if (name == NULL) {
+        return vs_fail_memory(err, arena, "the names of files");
     }
+    if (!vs_gguf_make_image(&image, arena, model, &wanted, err) ||
+        !vs_staging_open(&staging, arena, desc->folder, 1, err)) {
+        return false;
+    }
+    if (!vs_staging_check(&staging, &name, 1, desc->is_forced, err) ||
+        !vs_staging_add(&staging, name, image.head, image.file_bytes, err)) {
+        vs_staging_abandon(&staging);
+        return false;
+    }
+    if (!vs_staging_commit(&staging, err)) {
+        return false;
+    }
+    *result = (vs_write_result){
+        .file_count = 1,
+        .tensor_count = image.tensor_count,
+        .left_out_count = image.left_out,
+        .data_bytes = image.data_bytes,
+        .written_bytes = staging.written_bytes,
+    };
+    return true;
+}
+
+/* The "config" of a catalogue entry, byte for byte: 30.0 printed anew would be 30, and Transformers 5.12.1 refuses whole
+ * numbers for final_logit_softcapping and the like (huggingface_hub strict dataclasses). */
+static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_catalogue_model *entry,
+                             vs_err *err)
+{
+    const vs_str text = vs_catalogue_model_text(entry);
+    vs_scan s = {(const uint8_t *)text.ptr, text.len, 0, 0, arena, err, false};
     bool is_last = false;
-    if (!vs_scan_take(&s, '{', "'{'")) {
+    if (!vs_scan_take(&s, '{', "'{' (a catalogue entry)")) {
         return false;
     }
     while (!is_last) {
@@ -146,26 +184,32 @@ static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_model *model
     return true;
 }
 
+/* The text that becomes config.json, before layers are cut. */
+static bool find_config(vs_str *out, vs_arena *arena, const vs_model *model, vs_err *err)
+{
+    const vs_catalogue_model *const entry =
+        vs_str_is(vs_str_of(model->source), "catalogue")
+            ? vs_catalogue_model_find(vs_str_of(model->name))
+            : NULL;
+    *out = vs_str_of(model->config_text);
+    return entry == NULL || catalogue_config(out, arena, entry, err);
+}
+
 bool vs_model_write(vs_write_result *result, vs_arena *arena, const vs_model *model,
                     const vs_write_desc *desc, vs_err *err)
 {
     vs_write_plan plan = {0};
-    vs_str config = vs_str_of(model->config_text);
-    if (config.len == 0 && !catalogue_config(&config, arena, model, err)) {
-        return false;
-    }
-    vs_model copy = *model;
-    copy.config_text = vs_str_copy(arena, config);
-    if (copy.config_text == NULL) {
-        return vs_fail_memory(err, arena, "a config");
-    }
-    model = &copy;
-    if (!vs_write_plan_make(&plan, arena, model, desc->layers, err)) {
+    vs_str config = {NULL, 0};
+    if (!vs_write_check_layers(model, desc->layers, err) ||
+        !find_config(&config, arena, model, err)) {
         return false;
     }
     switch (desc->format) {
-    case VS_WRITE_SAFETENSORS: return write_safetensors(result, &plan, arena, desc, err);
-    case VS_WRITE_GGUF: break;
+    case VS_WRITE_SAFETENSORS:
+        return vs_write_plan_make(&plan, arena, model, desc->layers, err) &&
+               vs_write_plan_config(&plan, arena, config, desc->layers, err) &&
+               write_safetensors(result, &plan, arena, desc, err);
+    case VS_WRITE_GGUF: return write_gguf(result, arena, model, desc, config, err);
     }
-    return vs_fail(err, VS_ERR_VALUE, "--format gguf: not in this version yet");
+    return vs_fail(err, VS_ERR_INTERNAL, "no such format: %d", (int)desc->format);
 }

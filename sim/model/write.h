@@ -60,10 +60,15 @@ typedef struct {
     uint64_t parameters;  /* of the module tree, tied ones once */
 } vs_write_plan;
 
-/* layers 0: all; otherwise the first so many decoder layers, the rest of them left out, and the config cut to match.
- * Layers behind the decoder's last (multi-token prediction) keep their place behind it. */
+/* Fails when the model does not have so many layers, or none that can be told apart. 0: all, always fine. */
+VS_MUST_CHECK bool vs_write_check_layers(const vs_model *model, uint64_t layers, vs_err *err);
+/* Everything but the config. layers 0: all; otherwise the first so many decoder layers, the others are left out. Layers
+ * behind the decoder's last (multi-token prediction) keep their place behind it. */
 VS_MUST_CHECK bool vs_write_plan_make(vs_write_plan *plan, vs_arena *arena,
                                       const vs_model *model, uint64_t layers, vs_err *err);
+/* Sets the config, cut to the same layers. config.len 0: the model has none. */
+VS_MUST_CHECK bool vs_write_plan_config(vs_write_plan *plan, vs_arena *arena, vs_str config,
+                                        uint64_t layers, vs_err *err);
 /* The text of a config.json with its number of layers changed from `from` to `to` (> 0) and the lists that go by layer
  * cut; all other bytes stay. */
 VS_MUST_CHECK bool vs_config_cut(vs_str *out, vs_arena *arena, vs_str config, uint64_t from,

@@ -68,23 +68,33 @@ static const char *renumbered(vs_arena *arena, const char *name, vs_str prefix,
                            name + prefix.len + number_bytes);
 }
 
+bool vs_write_check_layers(const vs_model *model, uint64_t layers, vs_err *err)
+{
+    vs_str prefix = {NULL, 0};
+    if (layers == 0 || layers == model->dims.layers) {
+        return true;
+    }
+    if (model->dims.layers == 0 || !find_prefix(model, &prefix)) {
+        return vs_fail(
+            err, VS_ERR_VALUE,
+            "--layers: which tensors belong to which layer of %s is not known; leave "
+            "it out to write all of them",
+            model->name);
+    }
+    return layers < model->dims.layers ||
+           vs_fail(err, VS_ERR_VALUE,
+                   "--layers %" PRIu64 ": %s has %" PRIu64 " layers; expected 1 to %" PRIu64,
+                   layers, model->name, model->dims.layers, model->dims.layers);
+}
+
 static bool keep_layers(vs_write_plan *plan, vs_arena *arena, uint64_t layers, vs_err *err)
 {
     const uint64_t from = plan->model->dims.layers;
     vs_str prefix = {NULL, 0};
     uint32_t kept = 0;
-    if (from == 0 || !find_prefix(plan->model, &prefix)) {
-        return vs_fail(
-            err, VS_ERR_VALUE,
-            "--layers: which tensors belong to which layer of %s is not known; leave "
-            "it out to write all of them",
-            plan->model->name);
-    }
-    if (layers > from) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "--layers %" PRIu64 ": %s has %" PRIu64
-                       " layers; expected 1 to %" PRIu64,
-                       layers, plan->model->name, from, from);
+    if (!vs_write_check_layers(plan->model, layers, err) ||
+        !find_prefix(plan->model, &prefix)) {
+        return false;
     }
     for (uint32_t i = 0; i < plan->count; i++) {
         vs_write_item item = plan->items[i];
@@ -167,7 +177,6 @@ bool vs_write_plan_make(vs_write_plan *plan, vs_arena *arena, const vs_model *mo
         .model = model,
         .items = VS_ARRAY(arena, vs_write_item, model->tensor_count),
         .count = model->tensor_count,
-        .config = vs_str_of(model->config_text),
         .parameters = model->loaded_parameters,
     };
     const bool is_cut = layers != 0 && layers != model->dims.layers;
@@ -179,9 +188,7 @@ bool vs_write_plan_make(vs_write_plan *plan, vs_arena *arena, const vs_model *mo
         p.items[i] = (vs_write_item){t, t->name, t->shard};
     }
     if (is_cut) {
-        if (!keep_layers(&p, arena, layers, err) ||
-            (p.config.len > 0 &&
-             !vs_config_cut(&p.config, arena, p.config, model->dims.layers, layers, err))) {
+        if (!keep_layers(&p, arena, layers, err)) {
             return false;
         }
         p.parameters = parameters_without(model, layers);
@@ -405,4 +412,13 @@ bool vs_config_cut(vs_str *out, vs_arena *arena, vs_str config, uint64_t from, u
     replace(&c, config.len, config.len, "");
     *out = (vs_str){c.out, c.used};
     return true;
+}
+
+bool vs_write_plan_config(vs_write_plan *plan, vs_arena *arena, vs_str config, uint64_t layers,
+                          vs_err *err)
+{
+    const uint64_t all = plan->model->dims.layers;
+    plan->config = config;
+    return config.len == 0 || layers == 0 || layers == all ||
+           vs_config_cut(&plan->config, arena, config, all, layers, err);
 }

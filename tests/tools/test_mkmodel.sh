@@ -1,6 +1,7 @@
 #!/bin/bash
 # `mkmodel NAME -o d` makes a folder that is the model: `sim d` and `inspect d --tensors` give what they give for NAME, in
-# every figure, for every model of the catalogue. TAP; one line a model, with what the folder occupies.
+# every figure, for every model of the catalogue; and with --layers 2 it is what its own config says. TAP; one line a
+# model, with what the folder occupies.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export LC_ALL=C TZ=UTC
@@ -10,8 +11,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HOME=$work
 
-# A report with what may differ taken out: the name of the model, and where it was read from.
-other_than() { sed -E '/^ *"(model|name)": "/d; /^ *"source": "(catalogue|safetensors)"/d'; }
+# A report with what may differ taken out: the name of the model, where it was read from, and notes about that.
+other_than() {
+    sed -E '/^ *"(model|name)": "/d; /^ *"source": "(catalogue|safetensors)"/d; /^ *"notes": \[\]/d; /^ *"notes": \[$/,/^ *\]/d'
+}
 
 figures() { # model spec
     vramscope sim "$1" --gpu rtx-4090 --json - | other_than
@@ -32,14 +35,22 @@ same() { # what, command, model, folder
     return 1
 }
 
+modules() { # model spec
+    vramscope inspect "$1" --tensors --json - | sed -n '/^ *"modules": \[/,$p'
+}
+
 holds() { # model
-    rm -rf "$work/d"
-    vramscope mkmodel "$1" -o "$work/d" >/dev/null || return 1
-    same inspect tensors "$1" "$work/d" && same sim figures "$1" "$work/d"
+    rm -rf "$work/d" "$work/two"
+    vramscope mkmodel "$1" -o "$work/d" >/dev/null &&
+        same inspect tensors "$1" "$work/d" &&
+        same sim figures "$1" "$work/d" &&
+        vramscope mkmodel "$1" --layers 2 -o "$work/two" >/dev/null &&
+        same modules modules "$work/two/config.json" "$work/two"
 }
 
 number=0 failed=0
-for model in $(vramscope list models | awk 'NR > 1 && NF > 3 { print $1 }'); do
+for entry in sim/catalogue/models/*.json; do
+    model=$(basename "$entry" .json)
     number=$((number + 1))
     if said=$(holds "$model" 2>&1); then
         echo "ok $number - $model, $(du -sk "$work/d" | cut -f1) KiB on disk"
@@ -50,5 +61,4 @@ for model in $(vramscope list models | awk 'NR > 1 && NF > 3 { print $1 }'); do
     fi
 done
 echo "1..$number"
-[ "$number" -ge 18 ] || { echo "# the catalogue was not listed"; failed=1; }
 exit "$failed"

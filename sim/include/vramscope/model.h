@@ -450,7 +450,7 @@ const char *vs_format_accelerate_size(vs_bytes bytes, uint32_t divisor, char buf
 
 typedef enum {
     VS_WRITE_SAFETENSORS, /* model.safetensors, or shards and an index, as save_pretrained writes them */
-    VS_WRITE_GGUF         /* NAME.gguf as llama.cpp's converter writes it; no config.json */
+    VS_WRITE_GGUF /* NAME.gguf as llama.cpp's converter writes it; no config.json */
 } vs_write_format;
 
 typedef struct {
@@ -460,7 +460,8 @@ typedef struct {
     /* Replace files of a checkpoint that is in the folder already. Never those that hold data: only holes and
      * zeros give way. */
     bool is_forced;
-    void (*progress)(void *context, uint32_t done, uint32_t total); /* after each file; NULL: none */
+    /* called after each file; NULL: nobody is */
+    void (*progress)(void *context, uint32_t done, uint32_t total);
     void *progress_context;
 } vs_write_desc;
 
@@ -469,7 +470,7 @@ typedef struct {
     uint32_t tensor_count;
     uint32_t left_out_count; /* tensors that the format has no name for: GGUF, vision towers */
     vs_bytes data_bytes;     /* of the tensors: holes */
-    vs_bytes written_bytes; /* of headers, index and config: what is really written */
+    vs_bytes written_bytes;  /* of headers, index and config: what is really written */
     bool has_config;
 } vs_write_result;
 

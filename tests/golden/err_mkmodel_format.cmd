@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope mkmodel llama-2-7b -o d --format onnx; ls

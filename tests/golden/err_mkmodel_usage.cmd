@@ -1,0 +1,1 @@
+cd "$TMP"; vramscope mkmodel; vramscope mkmodel llama-2-7b; vramscope mkmodel llama-2-7b -o; vramscope mkmodel llama-2-7b -o a -o b; vramscope mkmodel a b -o d; vramscope mkmodel llama-2-7b -o d --layer 3; vramscope mkmodel llama-2-7b -o d --gpu 24GiB; ls
