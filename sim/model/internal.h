@@ -124,14 +124,6 @@ bool vs_layout_is_known(const vs_jnode *config);
  * *checkpoint is used, and be closed. */
 const char *vs_catalogue_recognise(const vs_jnode *config, vs_json *doc, vs_jnode *checkpoint);
 
-/* The known families, for lists and messages. */
-typedef struct {
-    const char *model_type;
-    const char *architecture;
-} vs_family_name;
-
-uint32_t vs_family_count(void);
-vs_family_name vs_family_name_at(uint32_t index);
 /* "known are ..., nearest is ...", ready to append to a message. */
 const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes);
 
