@@ -45,8 +45,11 @@ static const command_help helps[] = {
      "vramscope mkmodel mixtral-8x7b -o small --layers 2\n"
      "vramscope mkmodel path/to/config.json -o d && vramscope sim d --gpu 24GiB\n",
      false},
-    {"list", "vramscope list models|gpus|hosts|disks|loaders|quants", "The catalogues.",
-     "vramscope list gpus\n", false},
+    {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
+     "The catalogues.",
+     "vramscope list models\n"
+     "vramscope list gpus --json -\n",
+     false},
     {"view", "vramscope view [FILE.tape ...] [--scenario FILE.json] [--shot OUT.png]",
      "Opens the window on recorded or simulated runs (? in the window lists its keys), or "
      "draws a picture without a "

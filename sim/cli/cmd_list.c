@@ -1,169 +1,331 @@
-/* cmd_list.c - `vramscope list`: the catalogues. */
-#include "cli.h"
+/* cmd_list.c - `vramscope list`: the catalogues. Models and families here, the rest in list_hardware.c. */
+#include "list.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static bool list_models(cli *c, vs_outfile *out, vs_err *err)
+/* ---- models ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *name, *hub, *family, *architecture;
+    uint64_t parameters;
+    vs_bytes size_bytes;
+    uint32_t tensors;
+    const char *dtype; /* of most of its bytes */
+} model_row;
+
+/* What most of the bytes are; of a checkpoint that packs its weights into integers, the format. */
+static const char *main_dtype(const vs_model *model)
 {
-    vs_outfile_printf(out, "%-22s %-42s %16s %10s %8s\n", "MODEL", "HUB", "PARAMETERS", "SIZE",
-                      "TENSORS");
-    for (uint32_t i = 0; i < vs_catalogue_model_count(); i++) {
-        const vs_catalogue_model *entry = vs_catalogue_model_at(i);
-        vs_model model = {0};
-        char parameters[VS_TEXT_BYTES];
-        char size[VS_TEXT_BYTES];
-        vs_arena_reset(&c->scratch);
-        if (!vs_model_open(&model, &c->scratch, entry->name, err)) {
-            return false;
-        }
-        vs_outfile_printf(out, "%-22s %-42s %16s %10s %8" PRIu32 "\n", entry->name, entry->hub,
-                          vs_format_grouped(model.parameters, parameters),
-                          vs_format_size(model.checkpoint_bytes, size), model.tensor_count);
+    vs_bytes bytes[VS_DT_COUNT] = {0};
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < model->tensor_count; i++) {
+        const vs_dtype dtype = model->tensors[i].dtype;
+        bytes[dtype] += model->tensors[i].size_bytes;
+        most = bytes[dtype] > bytes[most] ? dtype : most;
     }
-    return true;
-}
-
-static const char *rate_text(uint64_t bps, char buf[VS_TEXT_BYTES])
-{
-    return bps == 0 ? "-" : vs_format_rate(bps, buf);
-}
-
-static void list_gpus(vs_outfile *out, const vs_hardware_catalogue *catalogue)
-{
-    vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s %6s\n", "GPU", "NAME", "TOTAL",
-                      "CONTEXT", "BANDWIDTH", "PCIE");
-    for (uint32_t i = 0; i < catalogue->gpu_count; i++) {
-        const vs_gpu *g = &catalogue->gpus[i];
-        char total[VS_TEXT_BYTES];
-        char context[VS_TEXT_BYTES];
-        char rate[VS_TEXT_BYTES];
-        vs_outfile_printf(out, "%-22s %-40s %11s %11s %12s", g->id, g->name,
-                          vs_format_size(g->total_bytes, total),
-                          vs_format_size(g->context_bytes, context),
-                          rate_text(g->mem_bandwidth_bps, rate));
-        if (g->pcie_gen > 0) {
-            vs_outfile_printf(out, "  %" PRIu32 " x%" PRIu32, g->pcie_gen, g->pcie_lanes);
-        }
-        vs_outfile_printf(out, "\n");
+    switch (model->quant.format) {
+    case VS_QF_FP8: return "FP8";
+    case VS_QF_MXFP4: return "MXFP4";
+    case VS_QF_GPTQ: return "GPTQ";
+    case VS_QF_AWQ: return "AWQ";
+    case VS_QF_NONE:
+    case VS_QF_BNB_4BIT:
+    case VS_QF_BNB_8BIT:
+    case VS_QF_COMPRESSED_TENSORS:
+    case VS_QF_OTHER: break;
     }
+    return vs_dtype_name((vs_dtype)most);
 }
 
-static void list_hosts(vs_outfile *out, const vs_hardware_catalogue *catalogue)
+static bool read_row(cli *c, const vs_catalogue_model *entry, model_row *row, vs_err *err)
 {
-    vs_outfile_printf(out, "%-16s %11s %6s %12s %12s  %s\n", "HOST", "RAM", "CORES",
-                      "H2D PINNED", "H2D PAGEABLE", "");
-    for (uint32_t i = 0; i < catalogue->host_count; i++) {
-        const vs_host *h = &catalogue->hosts[i];
-        char ram[VS_TEXT_BYTES];
-        char pinned[VS_TEXT_BYTES];
-        char pageable[VS_TEXT_BYTES];
-        vs_outfile_printf(
-            out, "%-16s %11s %6" PRIu32 " %12s %12s  %s\n", h->name,
-            vs_format_size(h->ram_bytes, ram), h->cores, rate_text(h->h2d_pinned_bps, pinned),
-            rate_text(h->h2d_pageable_bps, pageable), h->title == NULL ? "" : h->title);
-    }
-}
-
-static void list_disks(vs_outfile *out, const vs_hardware_catalogue *catalogue)
-{
-    vs_outfile_printf(out, "%-16s %12s %14s  %s\n", "DISK", "READ", "ONE THREAD", "");
-    for (uint32_t i = 0; i < catalogue->disk_count; i++) {
-        const vs_disk *d = &catalogue->disks[i];
-        char whole[VS_TEXT_BYTES];
-        char mapped[VS_TEXT_BYTES];
-        vs_outfile_printf(
-            out, "%-16s %12s %14s  %s\n", d->name, vs_format_rate(d->read_bps, whole),
-            rate_text(d->mmap_read_bps, mapped), d->title == NULL ? "" : d->title);
-    }
-}
-
-static void list_loaders(vs_outfile *out)
-{
-    for (uint32_t i = 0; i < VS_LOADER_COUNT; i++) {
-        vs_outfile_printf(
-            out, "%-20s %s\n", vs_loader_name((vs_loader)i),
-            i == VS_LOADER_V5
-                ? "newest rules: whole checkpoint, prefetching threads, fused experts"
-                : "not in this version yet");
-    }
-}
-
-static void list_quants(vs_outfile *out)
-{
-    static const char *const words[] = {
-        "weights stay in the load dtype",
-        "bitsandbytes NF4, block 64, fp32 absmax: 4.5 bits a weight",
-        "the same with double quantisation: 4.13 bits a weight",
-        "bitsandbytes FP4, sizes as bnb-nf4",
-        "bitsandbytes LLM.int8: 8 bits a weight and one fp32 a row"};
-    _Static_assert(sizeof words / sizeof words[0] == VS_QUANT_COUNT,
-                   "every quantiser has its words");
-    for (uint32_t i = 0; i < VS_QUANT_COUNT; i++) {
-        vs_outfile_printf(out, "%-14s %s\n", vs_quant_name((vs_quant)i), words[i]);
-    }
-}
-
-static bool list_hardware(cli *c, vs_outfile *out, const char *what, vs_err *err)
-{
-    vs_hardware_catalogue catalogue = {0};
-    if (!vs_hardware_load(&catalogue, &c->inputs, cli_overlay_dir(c), err)) {
+    vs_model model = {0};
+    vs_arena_reset(&c->scratch);
+    if (!vs_model_open(&model, &c->scratch, entry->name, err)) {
         return false;
     }
-    if (strcmp(what, "gpus") == 0) {
-        list_gpus(out, &catalogue);
-    } else if (strcmp(what, "hosts") == 0) {
-        list_hosts(out, &catalogue);
+    *row = (model_row){
+        .name = entry->name,
+        .hub = entry->hub,
+        .family = vs_str_copy(&c->inputs, vs_str_of(model.model_type)),
+        .architecture = vs_str_copy(&c->inputs, vs_str_of(model.architecture)),
+        .parameters = model.parameters,
+        .size_bytes = model.checkpoint_bytes,
+        .tensors = model.tensor_count,
+        .dtype = main_dtype(&model),
+    };
+    return (row->family != NULL && row->architecture != NULL) ||
+           vs_fail_memory(err, &c->inputs, "the list of models");
+}
+
+/* By family, the smallest first. */
+static int compare_rows(const void *a, const void *b)
+{
+    const model_row *const x = a;
+    const model_row *const y = b;
+    const int order = strcmp(x->family, y->family);
+    if (order != 0) {
+        return order;
+    }
+    return x->size_bytes < y->size_bytes   ? -1
+           : x->size_bytes > y->size_bytes ? 1
+                                           : strcmp(x->name, y->name);
+}
+
+static model_row *read_rows(cli *c, vs_err *err)
+{
+    const uint32_t count = vs_catalogue_model_count();
+    model_row *const rows = VS_ARRAY(&c->inputs, model_row, count);
+    if (rows == NULL) {
+        (void)vs_fail_memory(err, &c->inputs, "the list of models");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!read_row(c, vs_catalogue_model_at(i), &rows[i], err)) {
+            return NULL;
+        }
+    }
+    qsort(rows, count, sizeof *rows, compare_rows);
+    return rows;
+}
+
+/* value / 10^9 with two decimals, rounded half up. */
+static const char *billions(uint64_t value, char buf[VS_TEXT_BYTES])
+{
+    const uint64_t hundredths = value / 10000000 + (value % 10000000 >= 5000000);
+    (void)snprintf(buf, VS_TEXT_BYTES, "%" PRIu64 ".%02" PRIu64, hundredths / 100,
+                   hundredths % 100);
+    return buf;
+}
+
+static void models_text(vs_outfile *out, const model_row *rows, uint32_t count)
+{
+    vs_outfile_printf(out, "%-11s %-21s %8s %8s %-5s %s\n", "FAMILY", "MODEL", "PARAMS B",
+                      "SIZE GB", "DTYPE", "HUB");
+    for (uint32_t i = 0; i < count; i++) {
+        char parameters[VS_TEXT_BYTES];
+        char size[VS_TEXT_BYTES];
+        vs_outfile_printf(out, "%-11s %-21s %8s %8s %-5s %s\n", rows[i].family, rows[i].name,
+                          billions(rows[i].parameters, parameters),
+                          billions(rows[i].size_bytes, size), rows[i].dtype, rows[i].hub);
+    }
+}
+
+static void models_json(vs_jwriter *w, const model_row *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        vs_jw_object(w, NULL);
+        vs_jw_str(w, "name", rows[i].name);
+        vs_jw_str(w, "hub", rows[i].hub);
+        vs_jw_str(w, "model_type", rows[i].family);
+        vs_jw_str(w, "architecture", rows[i].architecture);
+        vs_jw_u64(w, "parameters", rows[i].parameters);
+        vs_jw_u64(w, "checkpoint_bytes", rows[i].size_bytes);
+        vs_jw_u64(w, "tensors", rows[i].tensors);
+        vs_jw_str(w, "dtype", rows[i].dtype);
+        vs_jw_end(w);
+    }
+}
+
+static bool list_models(cli *c, vs_outfile *out, vs_jwriter *w, vs_err *err)
+{
+    const model_row *const rows = read_rows(c, err);
+    if (rows == NULL) {
+        return false;
+    }
+    if (w != NULL) {
+        models_json(w, rows, vs_catalogue_model_count());
     } else {
-        list_disks(out, &catalogue);
+        models_text(out, rows, vs_catalogue_model_count());
     }
     return true;
 }
 
-static bool list(cli *c, vs_outfile *out, const char *what, vs_err *err)
+/* ---- families ----------------------------------------------------------------------------------- */
+
+static int compare_families(const void *a, const void *b)
 {
-    static const char *const topics[] = {"models", "gpus",    "hosts",
-                                         "disks",  "loaders", "quants"};
-    if (strcmp(what, "models") == 0) {
-        return list_models(c, out, err);
+    const vs_family_name *const x = a;
+    const vs_family_name *const y = b;
+    return strcmp(x->model_type, y->model_type);
+}
+
+static void family_text(vs_outfile *out, const vs_family_name *family, const model_row *rows,
+                        uint32_t count)
+{
+    char examples[256];
+    size_t used = 0;
+    examples[0] = '\0';
+    for (uint32_t i = 0; i < count && used < sizeof examples; i++) {
+        if (strcmp(rows[i].family, family->model_type) == 0) {
+            const int n = snprintf(examples + used, sizeof examples - used, "%s%s",
+                                   used == 0 ? "" : ", ", rows[i].name);
+            used += n > 0 ? (size_t)n : 0;
+        }
     }
-    if (strcmp(what, "gpus") == 0 || strcmp(what, "hosts") == 0 || strcmp(what, "disks") == 0) {
-        return list_hardware(c, out, what, err);
+    vs_outfile_printf(out, "%-12s %-32s ", family->model_type, family->architecture);
+    cli_wrapped(out, used == 0 ? "-" : examples, 46, 46);
+}
+
+static void family_json(vs_jwriter *w, const vs_family_name *family, const model_row *rows,
+                        uint32_t count)
+{
+    vs_jw_object(w, NULL);
+    vs_jw_str(w, "model_type", family->model_type);
+    vs_jw_str(w, "architecture", family->architecture);
+    vs_jw_array(w, "models");
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(rows[i].family, family->model_type) == 0) {
+            vs_jw_str(w, NULL, rows[i].name);
+        }
+    }
+    vs_jw_end(w);
+    vs_jw_end(w);
+}
+
+static bool list_families(cli *c, vs_outfile *out, vs_jwriter *w, vs_err *err)
+{
+    const uint32_t count = vs_family_count();
+    const model_row *const rows = read_rows(c, err);
+    vs_family_name *const families = VS_ARRAY(&c->inputs, vs_family_name, count);
+    if (rows == NULL || families == NULL) {
+        return rows == NULL ? false : vs_fail_memory(err, &c->inputs, "the list of families");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        families[i] = vs_family_name_at(i);
+    }
+    qsort(families, count, sizeof *families, compare_families);
+    if (w == NULL) {
+        vs_outfile_printf(out, "%-12s %-32s %s\n", "MODEL_TYPE", "ARCHITECTURE",
+                          "IN THE CATALOGUE");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (w != NULL) {
+            family_json(w, &families[i], rows, vs_catalogue_model_count());
+        } else {
+            family_text(out, &families[i], rows, vs_catalogue_model_count());
+        }
+    }
+    return true;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------ */
+
+static const char *const topics[] = {"models", "families", "gpus",  "hosts",
+                                     "disks",  "loaders",  "quants"};
+#define TOPIC_COUNT (sizeof topics / sizeof topics[0])
+#define TOPIC_WORDS "models, families, gpus, hosts, disks, loaders, quants"
+
+static bool list(cli *c, vs_outfile *out, vs_jwriter *w, const char *what, vs_err *err)
+{
+    if (strcmp(what, "models") == 0) {
+        return list_models(c, out, w, err);
+    }
+    if (strcmp(what, "families") == 0) {
+        return list_families(c, out, w, err);
     }
     if (strcmp(what, "loaders") == 0) {
-        list_loaders(out);
+        list_loaders(out, w);
         return true;
     }
     if (strcmp(what, "quants") == 0) {
-        list_quants(out);
+        list_quants(out, w);
         return true;
     }
-    const char *near = vs_nearest(vs_str_of(what), topics, sizeof topics / sizeof topics[0]);
-    return vs_fail(
-        err, VS_ERR_USAGE,
-        "list %s: no such catalogue%s%s%s; there are models, gpus, hosts, disks, loaders, "
-        "quants",
-        what, near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,
-        near == NULL ? "" : "?)");
+    return list_hardware(c, out, w, what, err);
+}
+
+static bool check_topic(const char *what, vs_err *err)
+{
+    for (size_t i = 0; i < TOPIC_COUNT; i++) {
+        if (strcmp(what, topics[i]) == 0) {
+            return true;
+        }
+    }
+    const char *const near = vs_nearest(vs_str_of(what), topics, TOPIC_COUNT);
+    return vs_fail(err, VS_ERR_USAGE,
+                   "list %s: no such catalogue%s%s%s; there are " TOPIC_WORDS, what,
+                   near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,
+                   near == NULL ? "" : "?)");
+}
+
+/* {"format": "vramscope.list/1", "gpus": [..]} to the file, and the text to stdout unless the file is stdout. */
+static bool write_list(cli *c, const char *what, const char *json, vs_err *err)
+{
+    if (json != NULL) {
+        vs_outfile *const out = vs_outfile_open(json, err);
+        if (out == NULL) {
+            return false;
+        }
+        vs_jwriter w = vs_jwriter_of(out, false);
+        vs_jw_object(&w, NULL);
+        vs_jw_str(&w, "format", "vramscope.list/1");
+        vs_jw_array(&w, what);
+        if (!list(c, out, &w, what, err)) {
+            vs_outfile_abandon(out);
+            return false;
+        }
+        vs_jw_end(&w);
+        vs_jw_end(&w);
+        if (!vs_outfile_commit(out, err) || strcmp(json, "-") == 0) {
+            return err->code == VS_OK;
+        }
+    }
+    vs_outfile *const out = vs_outfile_open("-", err);
+    if (out == NULL) {
+        return false;
+    }
+    if (!list(c, out, NULL, what, err)) {
+        vs_outfile_abandon(out);
+        return false;
+    }
+    return vs_outfile_commit(out, err);
+}
+
+typedef struct {
+    const char *what, *json;
+    bool wants_help;
+} list_args;
+
+static bool parse(list_args *args, int argc, char **argv, vs_err *err)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            args->wants_help = true;
+            return true;
+        }
+        const bool has_value = strncmp(argv[i], "--json=", 7) == 0;
+        if (has_value || strcmp(argv[i], "--json") == 0) {
+            if (!has_value && i + 1 == argc) {
+                return vs_fail(err, VS_ERR_USAGE, "--json: expected FILE, or - for stdout");
+            }
+            args->json = has_value ? argv[i] + 7 : argv[++i];
+        } else if (argv[i][0] == '-') {
+            return vs_fail(err, VS_ERR_USAGE, "%s: list takes --json FILE only", argv[i]);
+        } else if (args->what != NULL) {
+            return vs_fail(err, VS_ERR_USAGE, "list: one catalogue at a time: %s or %s",
+                           args->what, argv[i]);
+        } else {
+            args->what = argv[i];
+        }
+    }
+    if (args->what == NULL) {
+        return vs_fail(err, VS_ERR_USAGE, "list: which one? " TOPIC_WORDS);
+    }
+    return check_topic(args->what, err);
 }
 
 int cmd_list(cli *c, int argc, char **argv)
 {
     vs_err err = {0};
-    if (argc == 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
+    list_args args = {0};
+    if (!parse(&args, argc, argv, &err)) {
+        return cli_error(&err);
+    }
+    if (args.wants_help || args.what == NULL) {
         return cmd_help(c, 1, (char *[]){(char[]){"list"}});
     }
-    if (argc != 1) {
-        (void)vs_fail(&err, VS_ERR_USAGE,
-                      "list: which one? models, gpus, hosts, disks, loaders or quants");
-        return cli_error(&err);
-    }
-    vs_outfile *out = vs_outfile_open("-", &err);
-    if (out == NULL) {
-        return cli_error(&err);
-    }
-    if (!list(c, out, argv[0], &err)) {
-        vs_outfile_abandon(out);
-        return cli_error(&err);
-    }
-    return vs_outfile_commit(out, &err) ? EXIT_OK : cli_error(&err);
+    return write_list(c, args.what, args.json, &err) ? EXIT_OK : cli_error(&err);
 }

@@ -1,0 +1,1 @@
+vramscope list models --json - | head -n 24
