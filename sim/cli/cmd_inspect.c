@@ -33,16 +33,20 @@ const char *inspect_cost_reason(const inspection *in, const vs_dtype_cost *cost)
         return "the checkpoint is quantised already and is not quantised again";
     }
     if (cost->divisor <= 2) {
-        return s->has_head_left_out
+        return in->model->no_split_class[0] == '\0' ? "accelerate cannot build a model it does "
+                                                      "not know; counted from what is stored"
+               : s->has_all_counted
+                   ? "accelerate builds the whole model, also the part that is not loaded"
+               : s->has_head_left_out
                    ? "accelerate builds the model without its output head (AutoModel)"
                    : "";
     }
-    return s->expert_parameters > 0 ? "bitsandbytes quantises linear layers only: fused "
-                                      "experts, embeddings, head and "
-                                      "norms stay 16 bit, and scales come on top"
-                                    : "bitsandbytes quantises linear layers only: embeddings, "
-                                      "head and norms stay 16 "
-                                      "bit, and scales come on top";
+    return s->has_fused_experts ? "bitsandbytes quantises linear layers only: fused experts, "
+                                  "embeddings, head and "
+                                  "norms stay 16 bit, and scales come on top"
+                                : "bitsandbytes quantises linear layers only: embeddings, head "
+                                  "and norms stay 16 "
+                                  "bit, and scales come on top";
 }
 
 static bool write_result(const cli_args *args, const inspection *in, vs_err *err)

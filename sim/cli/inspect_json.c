@@ -105,7 +105,11 @@ static void quantised_json(vs_jwriter *w, const inspection *in)
     vs_jw_str(w, "compute_capability", needs.capability[0] == '\0' ? NULL : needs.capability);
     vs_jw_str(w, "below", needs.below[0] == '\0' ? NULL : needs.below);
     vs_jw_u64(w, "stored_bytes", in->summary->loaded.bytes);
-    vs_jw_u64(w, "dequantised_bytes", in->summary->dense.bytes);
+    if (in->model->modules != in->model->targets) {
+        vs_jw_u64(w, "dequantised_bytes", in->summary->dense.bytes);
+    } else {
+        vs_jw_null(w, "dequantised_bytes");
+    }
     vs_jw_end(w);
 }
 

@@ -71,7 +71,7 @@ static const char *exact_size(vs_bytes size, char *buf, size_t buf_bytes)
 
 /* ---- tables -------------------------------------------------------------------------------------- */
 
-#define LABEL_COLUMNS 37
+#define LABEL_COLUMNS 36
 
 /* A label that is too long keeps its end: "..vision_model.embeddings.patch_embedding". */
 static void label(vs_outfile *out, const char *text)
@@ -108,8 +108,8 @@ static void table_row(vs_outfile *out, const char *text, const vs_amount *amount
 /* A heading and what belongs to it, wrapped below itself. */
 static void item(vs_outfile *out, const char *name, const char *text)
 {
-    vs_outfile_printf(out, "  %-15s ", name);
-    cli_wrapped(out, text, 18, 18);
+    vs_outfile_printf(out, "  %-17s ", name);
+    cli_wrapped(out, text, 20, 20);
 }
 
 /* ---- checkpoint, loaded ----------------------------------------------------------------------------- */
@@ -166,8 +166,11 @@ static void loaded_part(vs_outfile *out, const inspection *in)
     }
     const quant_needs needs = inspect_quant_needs(in->model->quant.format);
     table_row(out, "as stored", &s->loaded);
-    (void)snprintf(text, sizeof text, "dequantised to %s", vs_dtype_torch_name(s->load_dtype));
-    table_row(out, text, &s->dense);
+    if (in->model->modules != in->model->targets) {
+        (void)snprintf(text, sizeof text, "dequantised to %s",
+                       vs_dtype_torch_name(s->load_dtype));
+        table_row(out, text, &s->dense);
+    }
     (void)snprintf(text, sizeof text, "%s%s%s%s%s", in->model->quant.label,
                    needs.capability[0] == '\0' ? "" : "; as stored from compute capability ",
                    needs.capability, needs.below[0] == '\0' ? "" : "; ", needs.below);
@@ -234,12 +237,10 @@ static void row_label(const vs_layer_row *row, char *buf, size_t buf_bytes)
     } else if (stem_bytes > 16) {
         stem += stem_bytes - 14; /* the end tells them apart */
     }
-    (void)snprintf(buf, buf_bytes, "%s%s %s%s",
-                   stem == row->stem || row->is_decoder ? "" : "..", stem, numbers,
-                   row->layer_count == 1 ? "" : ",");
-    if (row->layer_count > 1) {
-        const size_t used = strlen(buf);
-        (void)snprintf(buf + used, buf_bytes - used, " each of %" PRIu32, row->layer_count);
+    const int n = snprintf(buf, buf_bytes, "%s%s %s",
+                           stem == row->stem || row->is_decoder ? "" : "..", stem, numbers);
+    if (row->layer_count > 1 && n > 0 && (size_t)n < buf_bytes) {
+        (void)snprintf(buf + n, buf_bytes - (size_t)n, " (%" PRIu32 ")", row->layer_count);
     }
 }
 
@@ -278,7 +279,7 @@ static void row_parts(vs_outfile *out, const vs_layer_row *row)
 static void layers_part(vs_outfile *out, const inspection *in)
 {
     const vs_model_summary *const s = in->summary;
-    table_head(out, "LAYERS AS LOADED");
+    table_head(out, "LAYERS AS LOADED, one of each");
     for (uint32_t i = 0; i < s->row_count && i < ROWS_SHOWN; i++) {
         char text[LINE_BYTES];
         row_label(&s->rows[i], text, sizeof text);
@@ -460,11 +461,11 @@ static void title_part(vs_outfile *out, const inspection *in)
     char b[VS_TEXT_BYTES];
     char c[VS_TEXT_BYTES];
     char d[VS_TEXT_BYTES];
-    vs_outfile_printf(out, "%s  (%s, read from: %s)\n", m->name,
-                      m->model_type[0] == '\0'     ? "architecture unknown"
-                      : m->architecture[0] != '\0' ? m->architecture
-                                                   : m->model_type,
-                      m->source);
+    const bool is_known = m->no_split_class[0] != '\0';
+    vs_outfile_printf(out, "%s  (%s%s%s, read from: %s)\n", m->name,
+                      is_known ? m->architecture : "architecture unknown",
+                      is_known || m->model_type[0] == '\0' ? "" : ": ",
+                      is_known ? "" : m->model_type, m->source);
     vs_outfile_printf(out, "%s parameters", billions(m->loaded_parameters, a));
     if (s->active_parameters < m->loaded_parameters) {
         vs_outfile_printf(out, ", %s active a token", billions(s->active_parameters, b));

@@ -83,6 +83,21 @@ static bool is_whole_in_auto_model(const vs_model *model)
     return strcmp(model->model_type, "llama4") == 0;
 }
 
+static void look_at_modules(vs_model_summary *s, const vs_model *model)
+{
+    vs_bytes head_bytes = 0;
+    for (uint32_t i = 0; i < model->module_count; i++) {
+        const vs_target *const t = &model->modules[i];
+        head_bytes += (t->flags & VS_TF_OUTPUT_HEAD) != 0 ? t->elements * 4 : 0;
+        s->has_fused_experts = s->has_fused_experts || (t->flags & VS_TF_EXPERTS) != 0;
+    }
+    if (is_whole_in_auto_model(model)) {
+        s->estimate_bytes += head_bytes + s->not_loaded.elements * 4;
+        s->has_head_left_out = false;
+        s->has_all_counted = s->not_loaded.elements > 0;
+    }
+}
+
 void vs_summary_costs(vs_model_summary *s, const vs_model *model)
 {
     static const vs_dtype_cost rows[VS_DTYPE_COSTS] = {
@@ -91,14 +106,7 @@ void vs_summary_costs(vs_model_summary *s, const vs_model *model)
         {.dtype = "int8", .divisor = 4},
         {.dtype = "int4", .divisor = 8},
     };
-    if (is_whole_in_auto_model(model)) {
-        for (uint32_t i = 0; i < model->module_count; i++) {
-            const vs_target *const t = &model->modules[i];
-            s->estimate_bytes += (t->flags & VS_TF_OUTPUT_HEAD) != 0 ? t->elements * 4 : 0;
-        }
-        s->estimate_bytes += s->not_loaded.elements * 4;
-        s->has_head_left_out = false;
-    }
+    look_at_modules(s, model);
     memcpy(s->costs, rows, sizeof rows);
     for (uint32_t r = 0; r < VS_DTYPE_COSTS; r++) {
         vs_dtype_cost *const cost = &s->costs[r];
@@ -170,6 +178,14 @@ static uint64_t expanded_elements(const vs_model *model)
     return is_latent && keys > 0 && values > 0 ? keys + values : 0;
 }
 
+/* Falcon with new_decoder_architecture (40b, 180b) copies each key and value to all the heads of its group before it
+ * caches them (modeling_falcon.py, 5.12.1, _split_heads); the older form has one key head or all of them. */
+static uint64_t cached_heads(const vs_model *model)
+{
+    const vs_model_dims *const d = &model->dims;
+    return strcmp(model->model_type, "falcon") == 0 && d->kv_heads > 1 ? d->heads : d->kv_heads;
+}
+
 /* Gated delta rule (Qwen3-Next): the last inputs of the convolution and one matrix a value head, both in the load
  * dtype (cache_utils.py LinearAttentionLayer; modeling_qwen3_next.py, 5.12.1). 0: not known. */
 static uint64_t linear_state_elements(const vs_model *model)
@@ -231,7 +247,7 @@ void vs_summary_kv(vs_model_summary *s, const vs_model *model)
     count_layers(&kv, d);
     bool is_small = kv.full_layers <= VS_GIB && kv.window_layers <= VS_GIB;
     if (elements == 0) {
-        is_small = is_small && vs_mul_u64(d->kv_heads, d->head_dim, &elements) &&
+        is_small = is_small && vs_mul_u64(cached_heads(model), d->head_dim, &elements) &&
                    vs_mul_u64(elements, 2, &elements);
     }
     vs_bytes window_bytes = 0;

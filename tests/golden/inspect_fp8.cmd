@@ -1,0 +1,1 @@
+vramscope inspect deepseek-v3

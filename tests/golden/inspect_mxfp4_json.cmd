@@ -1,0 +1,1 @@
+vramscope inspect gpt-oss-120b --json -

@@ -1,0 +1,1 @@
+vramscope inspect llama-3.2-1b

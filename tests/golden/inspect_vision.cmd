@@ -1,0 +1,1 @@
+vramscope inspect gemma-3-27b
