@@ -149,6 +149,21 @@ static bool add_vocab(config_text *c)
     return true;
 }
 
+/* Without head_count_kv there are as many as heads (llama.cpp, src/llama-model.cpp), whatever the default of the
+ * class: a loader of Transformers' own would take that one. */
+static bool add_kv_heads(config_text *c)
+{
+    bool has_heads = false;
+    uint64_t heads = 0;
+    if (c->arch->is_loadable || !find_whole(c, "attention.head_count", &has_heads, &heads)) {
+        return c->arch->is_loadable;
+    }
+    if (has_heads) {
+        add_u64(c, "num_key_value_heads", heads);
+    }
+    return true;
+}
+
 /* ---- what only some architectures have ----------------------------------------------------------------- */
 
 static bool has_tensor(const config_text *c, const char *name)
@@ -294,15 +309,6 @@ static bool add_own(config_text *c)
 
 /* ---- the whole -------------------------------------------------------------------------------------------- */
 
-/* load_gguf_checkpoint: "llama" in architecture and "mistral" in [general.name], a list: the whole name. */
-static bool is_named_mistral(const config_text *c)
-{
-    const vs_gguf_entry *const entry = vs_gguf_find(c->file, "general.name");
-    vs_str name = {NULL, 0};
-    return strcmp(c->arch->model_type, "llama") == 0 && entry != NULL &&
-           vs_gguf_str(c->file, entry, &name) && vs_str_is(name, "mistral");
-}
-
 bool vs_gguf_config(const char **text, const char **why, const vs_gguf_set *set,
                     const vs_gguf_arch *arch, vs_arena *arena, vs_err *err)
 {
@@ -312,11 +318,9 @@ bool vs_gguf_config(const char **text, const char **why, const vs_gguf_set *set,
     if (c.text == NULL) {
         return vs_fail_memory(err, arena, "the config of a GGUF file");
     }
-    const bool is_mistral = is_named_mistral(&c);
-    add(&c, "{\"model_type\": \"%s\", \"architectures\": [\"%s\"]",
-        is_mistral ? "mistral" : arch->model_type,
-        is_mistral ? "MistralForCausalLM" : arch->architecture);
-    if (!add_keys(&c) || !add_own(&c) || !add_vocab(&c)) {
+    add(&c, "{\"model_type\": \"%s\", \"architectures\": [\"%s\"]", arch->model_type,
+        arch->architecture);
+    if (!add_keys(&c) || !add_own(&c) || !add_kv_heads(&c) || !add_vocab(&c)) {
         return false;
     }
     add_bool(&c, "tie_word_embeddings", arch->is_tied || !has_tensor(&c, "output.weight"));

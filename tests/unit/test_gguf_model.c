@@ -311,6 +311,27 @@ static void headers_win_over_the_metadata(void **state)
     assert_note(f, "the headers say");
 }
 
+static void what_transformers_makes_of_it_instead_is_noted(void **state)
+{
+    fixture *f = *state;
+    start(f, 1);
+    gguf_text(&f->g, "general.name", "mistral");
+    put_ends(f);
+    put_layer(f, 0);
+    assert_opens(f, write_file(f, "m.gguf"));
+    assert_note(f,
+                "refuses a GGUF file of the architecture llama with the general.name mistral");
+    start(f, 1);
+    gguf_text(&f->g, "general.name", "Mistral 7B v0.1");
+    put_ends(f);
+    put_layer(f, 0);
+    f->model = (vs_model){0};
+    assert_opens(f, write_file(f, "m.gguf"));
+    for (uint32_t i = 0; i < f->model.note_count; i++) {
+        assert_null(strstr(f->model.notes[i], "Transformers 5.12.1"));
+    }
+}
+
 static void missing_parameters_are_noted(void **state)
 {
     fixture *f = *state;
@@ -483,6 +504,7 @@ int main(void)
         T(half_a_parameter_is_refused),
         T(halves_that_do_not_match_are_refused),
         T(headers_win_over_the_metadata),
+        T(what_transformers_makes_of_it_instead_is_noted),
         T(missing_parameters_are_noted),
         T(a_file_without_tensors_is_refused),
         T(contradictory_numbers_are_refused_by_their_config_key),
