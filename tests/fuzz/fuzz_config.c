@@ -2,6 +2,7 @@
  *
  * Besides not crashing: an accepted model is whole: tensors in key order, sources and targets that name each other,
  * sums that add up. Configs that describe very large models are cut off by the arena, a clean error. */
+#include "tests/fuzz/fuzz_arena.h"
 #include "vramscope/model.h"
 
 #include <stdlib.h>
@@ -58,18 +59,17 @@ static void check_model(const vs_model *m)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    vs_arena arena = {0};
     vs_model model = {0};
     vs_err err = {0};
-    if (size > 1u << 16 || !vs_arena_open(&arena, 16 * VS_MIB, NULL)) {
+    if (size > 1u << 16) {
         return 0;
     }
-    if (vs_model_from_config(&model, &arena, data, size, "fuzz", &err)) {
+    vs_arena *const arena = fuzz_arena(16 * VS_MIB);
+    if (vs_model_from_config(&model, arena, data, size, "fuzz", &err)) {
         check_model(&model);
     } else {
         require(err.code != VS_OK && err.code != VS_ERR_INTERNAL);
         require(err.text[0] != '\0' && strcmp(err.input, "fuzz") == 0);
     }
-    vs_arena_close(&arena);
     return 0;
 }

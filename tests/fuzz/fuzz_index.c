@@ -2,6 +2,7 @@
  *
  * Besides not crashing: files of an accepted index are sorted, distinct and plain names, and every entry points to one. */
 #include "sim/model/internal.h"
+#include "tests/fuzz/fuzz_arena.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,13 @@ static void require(bool condition)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    vs_arena arena = {0};
     vs_st_index index = {0};
     vs_err err = {0};
-    if (size > 1u << 20 || !vs_arena_open(&arena, 64 * VS_MIB, NULL)) {
+    if (size > 1u << 20) {
         return 0;
     }
-    if (vs_st_index_parse(&index, &arena, data, size, "fuzz", &err)) {
+    vs_arena *const arena = fuzz_arena(64 * VS_MIB);
+    if (vs_st_index_parse(&index, arena, data, size, "fuzz", &err)) {
         for (uint32_t i = 0; i < index.file_count; i++) {
             require(strchr(index.files[i], '/') == NULL && index.files[i][0] != '\0');
             require(i == 0 || strcmp(index.files[i - 1], index.files[i]) < 0);
@@ -35,6 +36,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(err.code != VS_OK && err.code != VS_ERR_MEMORY && err.code != VS_ERR_INTERNAL);
         require(err.text[0] != '\0' && strcmp(err.input, "fuzz") == 0);
     }
-    vs_arena_close(&arena);
     return 0;
 }

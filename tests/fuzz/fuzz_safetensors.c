@@ -3,6 +3,7 @@
  * Besides not crashing: what is accepted keeps what was checked: ranges in order, without holes, up to the end of the
  * file, sizes that follow from shape and type; what is refused has a message. The length field is set to what is
  * there when the first byte is odd, so that the JSON is reached. */
+#include "tests/fuzz/fuzz_arena.h"
 #include "vramscope/model.h"
 
 #include <stdlib.h>
@@ -48,22 +49,21 @@ static void try_file(vs_arena *arena, const uint8_t *data, size_t size, uint64_t
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    vs_arena arena = {0};
-    if (size > 1u << 20 || !vs_arena_open(&arena, 64 * VS_MIB, NULL)) {
+    if (size > 1u << 20) {
         return 0;
     }
+    vs_arena *const arena = fuzz_arena(64 * VS_MIB);
     uint8_t *const copy = malloc(size > 0 ? size : 1);
     require(copy != NULL);
     memcpy(copy, data, size);
-    try_file(&arena, copy, size, size);
+    try_file(arena, copy, size, size);
     if (size > 9 && (data[0] & 1) != 0) {
         const uint64_t json_bytes = size - 8;
         for (unsigned i = 0; i < 8; i++) {
             copy[i] = (uint8_t)(json_bytes >> (8 * i) & 0xff);
         }
-        try_file(&arena, copy, size, size + data[1]);
+        try_file(arena, copy, size, size + data[1]);
     }
     free(copy);
-    vs_arena_close(&arena);
     return 0;
 }
