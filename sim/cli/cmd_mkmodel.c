@@ -230,6 +230,7 @@ int cmd_mkmodel(cli *c, int argc, char **argv)
         return cli_error(&err);
     }
     desc.folder = folder;
+    desc.spec = args.model;
     desc.is_forced = args.is_forced;
     if (isatty(STDERR_FILENO) != 0) {
         desc.progress = show_progress;

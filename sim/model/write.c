@@ -153,8 +153,12 @@ static bool write_gguf(vs_write_result *result, vs_arena *arena, const vs_model 
     return true;
 }
 
-/* The "config" of a catalogue entry, byte for byte: 30.0 printed anew would be 30, and Transformers 5.12.1 refuses whole
- * numbers for final_logit_softcapping and the like (huggingface_hub strict dataclasses). */
+/* ---- config.json ------------------------------------------------------------------------------------
+ *
+ * Copied, not printed anew: 30.0 would become 30, and Transformers 5.12.1 refuses whole numbers for
+ * final_logit_softcapping and the like (huggingface_hub strict dataclasses). */
+
+/* The "config" of a catalogue entry. */
 static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_catalogue_model *entry,
                              vs_err *err)
 {
@@ -184,15 +188,74 @@ static bool catalogue_config(vs_str *out, vs_arena *arena, const vs_catalogue_mo
     return true;
 }
 
+/* The text of the file at path when it says what config says; len 0: it does not, or is not there. */
+static bool read_same(vs_str *out, vs_arena *arena, const char *path, vs_str config,
+                      vs_err *err)
+{
+    vs_file file = {0};
+    vs_json theirs = {0};
+    vs_json ours = {0};
+    *out = (vs_str){NULL, 0};
+    if (!vs_file_open(&file, path, NULL)) {
+        return true;
+    }
+    bool is_same = vs_json_parse(&theirs, file.bytes, (size_t)file.size_bytes, path, NULL) &&
+                   vs_json_parse(&ours, config.ptr, config.len, path, NULL);
+    if (is_same) {
+        const vs_jnode a = vs_json_root(&theirs);
+        const vs_jnode b = vs_json_root(&ours);
+        is_same = vs_json_equal(&a, &b);
+    }
+    if (is_same) {
+        const vs_str text = {(const char *)file.bytes, (size_t)file.size_bytes};
+        *out = (vs_str){vs_str_copy(arena, text), text.len};
+    }
+    vs_json_close(&theirs);
+    vs_json_close(&ours);
+    vs_file_close(&file);
+    return !is_same || out->ptr != NULL || vs_fail_memory(err, arena, "a config");
+}
+
+/* The file that config was read from: MODEL itself, config.json in it, or config.json beside it. */
+static bool file_config(vs_str *out, vs_arena *arena, const char *spec, vs_str config,
+                        vs_err *err)
+{
+    const char *const slash = strrchr(spec, '/');
+    const int beside = slash == NULL ? 0 : (int)(slash - spec) + 1;
+    const char *const paths[] = {spec, vs_arena_printf(arena, "%s/" CONFIG_NAME, spec),
+                                 vs_arena_printf(arena, "%.*s" CONFIG_NAME, beside, spec)};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        vs_str found = {NULL, 0};
+        if (paths[i] == NULL) {
+            return vs_fail_memory(err, arena, "a path");
+        }
+        if (i == 0 && !vs_str_ends(vs_str_of(spec), ".json")) {
+            continue; /* weights, or a folder */
+        }
+        if (!read_same(&found, arena, paths[i], config, err)) {
+            return false;
+        }
+        if (found.len > 0) {
+            *out = found;
+            return true;
+        }
+    }
+    return true;
+}
+
 /* The text that becomes config.json, before layers are cut. */
-static bool find_config(vs_str *out, vs_arena *arena, const vs_model *model, vs_err *err)
+static bool find_config(vs_str *out, vs_arena *arena, const vs_model *model, const char *spec,
+                        vs_err *err)
 {
     const vs_catalogue_model *const entry =
         vs_str_is(vs_str_of(model->source), "catalogue")
             ? vs_catalogue_model_find(vs_str_of(model->name))
             : NULL;
     *out = vs_str_of(model->config_text);
-    return entry == NULL || catalogue_config(out, arena, entry, err);
+    if (entry != NULL) {
+        return catalogue_config(out, arena, entry, err);
+    }
+    return out->len == 0 || spec == NULL || file_config(out, arena, spec, *out, err);
 }
 
 bool vs_model_write(vs_write_result *result, vs_arena *arena, const vs_model *model,
@@ -201,7 +264,7 @@ bool vs_model_write(vs_write_result *result, vs_arena *arena, const vs_model *mo
     vs_write_plan plan = {0};
     vs_str config = {NULL, 0};
     if (!vs_write_check_layers(model, desc->layers, err) ||
-        !find_config(&config, arena, model, err)) {
+        !find_config(&config, arena, model, desc->spec, err)) {
         return false;
     }
     switch (desc->format) {

@@ -120,6 +120,46 @@ static void a_config_that_was_indented_by_what_it_stood_in_is_not(void **state)
     assert_string_equal(written_text(w, "e/config.json", &bytes), "{ \"a\":  1 }\n");
 }
 
+/* Transformers 5.12.1 refuses "rms_norm_eps": 1, so a number has to stay as it was written. */
+static void a_config_that_was_read_from_a_file_keeps_its_bytes(void **state)
+{
+    static const char config[] =
+        "{" MIXTRAL ",\n\t\"rope_theta\": 1000000.0, \"rms_norm_eps\": 1.0}\n";
+    static const char *const specs[] = {"m", "m/", "m/config.json", "m/model.safetensors"};
+    written *w = *state;
+    uint64_t bytes = 0;
+    const vs_model model = model_of(w, config);
+    (void)writes(w, &model, "m", 0);
+    written_put(w, "m/config.json", config, strlen(config));
+    for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
+        char folder[8];
+        (void)snprintf(folder, sizeof folder, "d%zu", i);
+        const char *const spec = vs_str_copy(&w->arena, vs_str_of(written_path(w, specs[i])));
+        const char *const to = vs_str_copy(&w->arena, vs_str_of(written_path(w, folder)));
+        const vs_write_desc desc = {.folder = to, .spec = spec};
+        vs_model opened = {0};
+        vs_write_result result = {0};
+        assert_true(vs_model_open(&opened, &w->arena, spec, &w->err));
+        assert_true(vs_model_write(&result, &w->arena, &opened, &desc, &w->err));
+        char path[32];
+        (void)snprintf(path, sizeof path, "%s/config.json", folder);
+        assert_string_equal(written_text(w, path, &bytes), config);
+    }
+}
+
+static void a_file_that_says_something_else_is_not_taken_for_the_config(void **state)
+{
+    written *w = *state;
+    uint64_t bytes = 0;
+    const vs_model model = {.name = "m", .config_text = "{\"a\": 1}"};
+    written_put(w, "config.json", "{\"a\": 2}", 8);
+    const char *const spec = vs_str_copy(&w->arena, vs_str_of(written_path(w, "config.json")));
+    const vs_write_desc desc = {.folder = written_path(w, "d"), .spec = spec};
+    vs_write_result result = {0};
+    assert_true(vs_model_write(&result, &w->arena, &model, &desc, &w->err));
+    assert_string_equal(written_text(w, "d/config.json", &bytes), "{\"a\": 1}\n");
+}
+
 static void a_model_that_came_without_a_config_is_written_without(void **state)
 {
     written *w = *state;
@@ -214,6 +254,8 @@ int main(void)
         WITH_WRITTEN(one_layer_of_it_is_what_its_config_with_one_layer_says),
         WITH_WRITTEN(what_was_read_from_headers_is_written_with_the_same_headers),
         WITH_WRITTEN(a_config_that_was_indented_by_what_it_stood_in_is_not),
+        WITH_WRITTEN(a_config_that_was_read_from_a_file_keeps_its_bytes),
+        WITH_WRITTEN(a_file_that_says_something_else_is_not_taken_for_the_config),
         WITH_WRITTEN(a_model_that_came_without_a_config_is_written_without),
         WITH_WRITTEN(as_gguf_it_is_one_file_of_the_models_name_that_reads_back),
         WITH_WRITTEN(as_gguf_it_may_have_fewer_layers_but_not_more),

@@ -457,6 +457,9 @@ typedef struct {
     const char *folder; /* made when it is missing, parents included */
     vs_write_format format;
     uint64_t layers; /* only the first so many decoder layers; 0: all */
+    /* What the model was opened with: config.json is then copied from there byte for byte, which config_text is not.
+     * NULL: not known. */
+    const char *spec;
     /* Replace files of a checkpoint that is in the folder already. Never those that hold data: only holes and
      * zeros give way. */
     bool is_forced;
