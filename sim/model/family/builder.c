@@ -228,8 +228,9 @@ static bool is_same_place(const vs_builder *b, const vs_emit_desc *desc)
 static bool fill(vs_builder *b, const vs_emit_desc *desc, bool is_stored, uint32_t tensor)
 {
     const char *const stored = is_stored ? b->groups[b->group_count - 1].name : NULL;
-    if (is_stored && !vs_builder_tensor(b, tensor, stored, &desc->shape,
-                                        desc->is_stored_f32 ? VS_DT_F32 : b->dtype)) {
+    if (is_stored &&
+        !vs_builder_tensor(b, tensor, stored, &desc->shape,
+                           desc->has_stored_dtype ? desc->stored_dtype : b->dtype)) {
         return false;
     }
     if (b->is_unloaded) {

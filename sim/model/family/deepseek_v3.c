@@ -16,7 +16,8 @@ bool vs_emit_deepseek_mlp(vs_builder *b, uint64_t layer)
                                      .shape = {{c->dims.experts}, 1},
                                      .flags = VS_TF_BUFFER | VS_TF_KEEP_FP32,
                                      .dtype = VS_DT_F32,
-                                     .is_stored_f32 = true};
+                                     .stored_dtype = VS_DT_F32,
+                                     .has_stored_dtype = true};
     return vs_emit_usual_experts(b) && vs_emit_router(b) && vs_emit(b, &correction) &&
            (c->moe.shared_rows == 0 ||
             vs_emit_gated(b, "mlp.shared_experts", c->moe.shared_rows, false));

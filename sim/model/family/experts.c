@@ -70,8 +70,9 @@ static expert_work begin(vs_builder *b, const vs_emit_experts_desc *x)
 {
     expert_work w = {
         .b = b, .x = x, .scheme = vs_builder_scheme(b, x->target, 0), .piece_count = 1};
-    if (w.scheme != NULL && w.scheme->format == VS_QF_MXFP4) {
-        w.scheme = NULL; /* for the experts of gpt-oss only */
+    if (w.scheme != NULL &&
+        (w.scheme->format == VS_QF_MXFP4 || b->config->layout.keeps_experts)) {
+        w.scheme = NULL; /* mxfp4 is for the experts of gpt-oss only */
     }
     for (uint32_t k = 0; k < 3; k++) {
         uint64_t size[2];

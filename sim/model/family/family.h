@@ -182,10 +182,11 @@ typedef struct {
     const char *name;      /* behind the prefix */
     const char *stored_as; /* checkpoint name behind the prefix; NULL: the same */
     vs_shape shape;
-    uint32_t flags;      /* VS_TF_*; NON_PERSISTENT and TIED ones have no checkpoint tensor */
-    vs_dtype dtype;      /* of buffers and of VS_TF_QUANT_* */
-    bool has_load_dtype; /* a buffer that is cast like a parameter */
-    bool is_stored_f32;  /* whatever the model's dtype */
+    uint32_t flags;        /* VS_TF_*; NON_PERSISTENT and TIED ones have no checkpoint tensor */
+    vs_dtype dtype;        /* of buffers and of VS_TF_QUANT_* */
+    bool has_load_dtype;   /* a buffer that is cast like a parameter */
+    vs_dtype stored_dtype; /* with has_stored_dtype: whatever the model's dtype */
+    bool has_stored_dtype;
     bool is_input_embedding;
 } vs_emit_desc;
 

@@ -193,7 +193,7 @@ static void pieces_compressed(piece_list *list, const vs_layout *layout, const v
         pieces_nvfp4(list, s, size);
         return;
     }
-    if (s->bits < 8) {
+    if (s->bits < 8 || s->is_packed) {
         pieces_packed(list, layout, s, size);
         return;
     }

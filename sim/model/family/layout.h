@@ -31,14 +31,15 @@ typedef struct {
 typedef struct {
     vs_quant_format format;
     uint32_t bits;
-    uint64_t group_size;      /* along the input; 0: a scale for a whole row */
-    uint64_t block[2];        /* fp8: rows, columns of a block; 0: one scale for the tensor */
-    bool is_float;            /* compressed-tensors: fp8, nvfp4 */
-    bool has_zero_points;     /* compressed-tensors: not symmetric */
-    bool has_group_index;     /* compressed-tensors: actorder "group", old checkpoints */
-    bool has_row_scales;      /* compressed-tensors: one scale a row */
-    bool has_input_scale;     /* static activations */
-    bool is_double_quantised; /* bitsandbytes: absmax is quantised too */
+    uint64_t group_size;  /* along the input; 0: a scale for a whole row */
+    uint64_t block[2];    /* fp8: rows, columns of a block; 0: one scale for the tensor */
+    bool is_float;        /* compressed-tensors: fp8, nvfp4 */
+    bool has_zero_points; /* compressed-tensors: not symmetric */
+    bool has_group_index; /* compressed-tensors: actorder "group", old checkpoints */
+    bool has_row_scales;  /* compressed-tensors: one scale a row */
+    bool has_input_scale; /* static activations */
+    bool is_packed; /* compressed-tensors: in 32 bit words, whatever the width of a value */
+    bool is_double_quantised;     /* bitsandbytes: absmax is quantised too */
     const char *quant_state_name; /* bitsandbytes: "weight.quant_state.bitsandbytes__nf4" */
     uint32_t first_target, target_count; /* into vs_layout.patterns; none: every linear */
 } vs_scheme;
@@ -61,6 +62,7 @@ typedef struct {
     uint32_t skip_count, rule_count;
     bool skips_head;     /* output embedding, tied weights and the last module are left alone */
     bool only_in_layers; /* modules outside of the decoder layers are left alone */
+    bool keeps_experts;  /* fused experts are left alone */
     vs_dtype scale_dtype; /* of scales in the model's dtype */
 } vs_layout;
 

@@ -22,6 +22,7 @@ typedef struct {
     vs_arena *arena;
     vs_err *err;
     uint32_t regex_count;
+    vs_str format; /* compressed-tensors: of groups that have none of their own */
 } rule_reader;
 
 /* Whether a text means more than its letters: "." alone is compared as "any letter". */
@@ -284,10 +285,34 @@ static bool read_grouped(rule_reader *r, const vs_jnode *q, const char *name)
     return true;
 }
 
+/* modules_in_block_to_quantize: names, or lists of names; only modules that end with one are converted. */
+static bool read_inside_block(rule_reader *r, const vs_jnode *q)
+{
+    const vs_jnode list = vs_json_member(q, "modules_in_block_to_quantize");
+    vs_scheme *const s = &r->layout->schemes[0];
+    size_t count = 0;
+    for (vs_jnode i = vs_json_first(&list); i.node != NULL; i = vs_json_next(&i)) {
+        count += vs_json_is_array(&i) ? vs_json_count(&i) : 1;
+    }
+    if (count == 0) {
+        return true;
+    }
+    if (!carve_rules(r, &list, count)) {
+        return false;
+    }
+    for (vs_jnode i = vs_json_first(&list); i.node != NULL; i = vs_json_next(&i)) {
+        if (!(vs_json_is_array(&i) ? add_rules(r, &i, false) : add_rule(r, &i, false))) {
+            return false;
+        }
+    }
+    s->target_count = r->layout->rule_count;
+    return true;
+}
+
 static bool read_gptq(rule_reader *r, const vs_jnode *q)
 {
     r->layout->only_in_layers = true; /* optimum converts the blocks only */
-    return read_grouped(r, q, "gptq");
+    return read_grouped(r, q, "gptq") && read_inside_block(r, q);
 }
 
 /* The list and the defaults together (add_default_skips). */
@@ -373,6 +398,7 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
     const vs_jnode inputs = vs_json_member(group, "input_activations");
     vs_str type = {NULL, 0};
     vs_str order = {NULL, 0};
+    vs_str format = r->format;
     bool is_symmetric = true;
     bool is_dynamic = false;
     if (!vs_json_is_object(&weights)) {
@@ -381,11 +407,13 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
     const vs_jnode actorder = vs_json_member(&weights, "actorder");
     if (!read_bits(r, &weights, "num_bits", 8, s) ||
         !vs_json_get_str(&weights, "type", false, &type, r->err) ||
+        !vs_json_get_str(group, "format", false, &format, r->err) ||
         !vs_json_get_bool(&weights, "symmetric", false, &is_symmetric, r->err) ||
         !read_strategy(r, &weights, s)) {
         return false;
     }
     s->is_float = vs_str_is(type, "float");
+    s->is_packed = vs_str_is(format, "pack-quantized");
     s->has_zero_points = !is_symmetric;
     s->has_group_index = vs_json_is_string(&actorder) &&
                          vs_json_as_str(&actorder, &order, r->err) && vs_str_is(order, "group");
@@ -444,7 +472,8 @@ static bool read_compressed(rule_reader *r, const vs_jnode *q)
         return vs_json_fail(q, r->err,
                             "expected an object \"config_groups\" with a group in it");
     }
-    if (!carve_rules(r, q, count) || !add_rules(r, &ignore, true)) {
+    if (!vs_json_get_str(q, "format", false, &r->format, r->err) || !carve_rules(r, q, count) ||
+        !add_rules(r, &ignore, true)) {
         return false;
     }
     l->skip_count = l->rule_count;
@@ -496,6 +525,21 @@ static const format_rule *find_format(const vs_jnode *q, vs_err *err)
     return NULL;
 }
 
+/* bitsandbytes replaces linear modules: version 5 of Transformers saved fused experts as they were, version 4 had one linear
+ * module a matrix. Which of them wrote the checkpoint is in its config. */
+static bool read_writer(rule_reader *r, const vs_jnode *config)
+{
+    vs_str version = {NULL, 0};
+    const vs_quant_format format = r->layout->quant.format;
+    if (!vs_json_get_str(config, "transformers_version", false, &version, r->err)) {
+        return false;
+    }
+    r->layout->keeps_experts = (format == VS_QF_BNB_4BIT || format == VS_QF_BNB_8BIT) &&
+                               version.len > 1 && version.ptr[0] >= '5' &&
+                               version.ptr[0] <= '9' && version.ptr[1] == '.';
+    return true;
+}
+
 static vs_jnode find_quantisation(const vs_jnode *config)
 {
     const vs_jnode q = vs_json_member(config, "quantization_config");
@@ -526,7 +570,7 @@ bool vs_layout_read(vs_layout *layout, vs_arena *arena, const vs_jnode *config, 
     layout->quant.method = rule->method;
     layout->schemes[0].format = rule->format;
     layout->scheme_count = 1;
-    if (!rule->read(&r, &q)) {
+    if (!rule->read(&r, &q) || !read_writer(&r, config)) {
         vs_layout_close(layout);
         return false;
     }

@@ -158,8 +158,15 @@ bool vs_emit_linear_as(vs_builder *b, const vs_emit_linear_desc *linear)
                          : emit_part(b, linear, "weight", &weight))) {
         return false;
     }
+    /* gptq and awq keep the bias in F16 with the scales, whatever is asked for */
+    const bool is_f16 =
+        scheme != NULL && (scheme->format == VS_QF_GPTQ || scheme->format == VS_QF_AWQ);
     const vs_emit_desc bias = {.shape = {{linear->out}, 1},
-                               .flags = VS_TF_BIAS | (linear->flags & VS_TF_OUTPUT_HEAD)};
+                               .flags = VS_TF_BIAS | (linear->flags & VS_TF_OUTPUT_HEAD) |
+                                        (is_f16 ? (uint32_t)VS_TF_QUANT_META : 0u),
+                               .dtype = VS_DT_F16,
+                               .stored_dtype = VS_DT_F16,
+                               .has_stored_dtype = is_f16};
     return !linear->has_bias || emit_part(b, linear, "bias", &bias);
 }
 
