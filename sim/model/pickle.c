@@ -1,11 +1,7 @@
 /* pickle.c - the opcodes.
  *
  * Their meaning is that of CPython 3.11 Lib/pickletools.py and Lib/pickle.py (_Unpickler); which of them a file made by
- * torch.save needs, of torch/_weights_only_unpickler.py (PyTorch 2.15) plus what protocols 3 to 5 put in their place.
- * Invariants: marks are stack heights in increasing order, and nothing below the last one can be popped;
- * every container is reached by pointer, so copying a value costs the same whatever hangs on it. */
-#include <stdarg.h>
-#include <stdio.h>
+ * torch.save needs, of torch/_weights_only_unpickler.py (PyTorch 2.15) plus what protocols 3 to 5 put in their place. */
 #include <string.h>
 
 #include "sim/model/pickle.h"
@@ -13,235 +9,11 @@
 typedef vs_pickle_machine machine;
 typedef vs_pickle_value value;
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
-
-bool vs_pickle_fail(machine *m, vs_errcode code, const char *format, ...)
-{
-    char text[VS_ERR_TEXT_BYTES];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    const bool is_first = m->err != NULL && m->err->code == VS_OK;
-    (void)vs_fail(m->err, code, "%s", text);
-    if (is_first) {
-        vs_err_at_offset(m->err, m->file_offset + m->op_pos);
-    }
-    return false;
-}
-
-bool vs_pickle_out_of_memory(machine *m)
-{
-    return vs_fail_memory(m->err, m->arena, "reading a pickle");
-}
-
-const char *vs_pickle_kind_name(vs_pickle_kind kind)
-{
-    switch (kind) {
-    case VS_PK_ABSENT: return "nothing";
-    case VS_PK_NONE: return "None";
-    case VS_PK_BOOL: return "a bool";
-    case VS_PK_INT: return "an int";
-    case VS_PK_LONG: return "an int beyond 64 bits";
-    case VS_PK_FLOAT: return "a float";
-    case VS_PK_TEXT: return "a string";
-    case VS_PK_BYTES: return "bytes";
-    case VS_PK_TUPLE: return "a tuple";
-    case VS_PK_LIST: return "a list";
-    case VS_PK_DICT: return "a dict";
-    case VS_PK_GLOBAL: return "a name";
-    case VS_PK_STORAGE: return "a storage";
-    case VS_PK_TENSOR: return "a tensor";
-    case VS_PK_OPAQUE: return "a plain object";
-    }
-    return "";
-}
-
-/* ---- input ------------------------------------------------------------------------------------------------ */
-
-static bool take(machine *m, uint64_t count, const uint8_t **out)
-{
-    if (count > m->size_bytes - m->pos) {
-        m->is_cut_short = true;
-        return vs_pickle_fail(
-            m, VS_ERR_FORMAT,
-            "the pickle ends in the middle of this opcode, which wants %" PRIu64
-            " more bytes; is the download complete?",
-            count);
-    }
-    *out = m->bytes + m->pos;
-    m->pos += count;
-    return true;
-}
-
-/* A little-endian number of 1, 2, 4 or 8 bytes. */
-static bool take_number(machine *m, uint32_t width, uint64_t *out)
-{
-    const uint8_t *p = m->bytes;
-    if (!take(m, width, &p)) {
-        return false;
-    }
-    *out = 0;
-    for (uint32_t i = 0; i < width; i++) {
-        *out |= (uint64_t)p[i] << (8 * i);
-    }
-    return true;
-}
-
-/* Up to a line feed, which is taken and left out. */
-static bool take_line(machine *m, vs_str *out)
-{
-    const uint8_t *const start = m->bytes + m->pos;
-    const uint64_t left = m->size_bytes - m->pos;
-    const uint8_t *const end = left == 0 ? NULL : memchr(start, '\n', (size_t)left);
-    if (end == NULL) {
-        m->is_cut_short = true;
-        return vs_pickle_fail(m, VS_ERR_FORMAT,
-                              "the pickle ends in the middle of a name; is the download "
-                              "complete?");
-    }
-    *out = (vs_str){(const char *)start, (size_t)(end - start)};
-    m->pos += out->len + 1;
-    return true;
-}
-
-/* ---- stack -------------------------------------------------------------------------------------------------- */
-
-/* Doubles an array in the arena; what it leaves behind is less than what it becomes. */
-static bool grow(machine *m, value **items, uint32_t *room, uint64_t wanted)
-{
-    uint64_t bigger = *room < 64 ? 64 : *room;
-    while (bigger < wanted) {
-        bigger *= 2;
-    }
-    if (bigger > UINT32_MAX) {
-        return vs_pickle_out_of_memory(m);
-    }
-    value *const to = VS_ARRAY(m->arena, value, (size_t)bigger);
-    if (to == NULL) {
-        return vs_pickle_out_of_memory(m);
-    }
-    if (*room > 0) {
-        memcpy(to, *items, *room * sizeof *to);
-    }
-    *items = to;
-    *room = (uint32_t)bigger;
-    return true;
-}
-
-static bool push(machine *m, value v)
-{
-    if (m->stack_count == m->stack_room &&
-        !grow(m, &m->stack, &m->stack_room, (uint64_t)m->stack_count + 1)) {
-        return false;
-    }
-    m->stack[m->stack_count++] = v;
-    return true;
-}
-
-static uint32_t floor_of(const machine *m)
-{
-    return m->mark_count == 0 ? 0 : m->marks[m->mark_count - 1];
-}
-
-/* The topmost count values, still on the stack. NULL and an error when there are fewer above the mark. */
-static value *top(machine *m, uint32_t count)
-{
-    if (m->stack_count - floor_of(m) < count) {
-        (void)vs_pickle_fail(m, VS_ERR_FORMAT,
-                             "this opcode wants %" PRIu32
-                             " values on the stack, found %" PRIu32,
-                             count, m->stack_count - floor_of(m));
-        return NULL;
-    }
-    return m->stack + m->stack_count - count;
-}
-
-static bool pop(machine *m, value *out)
-{
-    const value *const v = top(m, 1);
-    if (v == NULL) {
-        return false;
-    }
-    *out = *v;
-    m->stack_count--;
-    return true;
-}
-
-/* Everything above the last mark, which is taken off. The values stay where they are until the next push. */
-static bool pop_mark(machine *m, const value **items, uint32_t *count)
-{
-    if (m->mark_count == 0) {
-        return vs_pickle_fail(m, VS_ERR_FORMAT, "this opcode wants a mark on the stack");
-    }
-    const uint32_t height = m->marks[--m->mark_count];
-    *items = m->stack + height;
-    *count = m->stack_count - height;
-    m->stack_count = height;
-    return true;
-}
-
-/* ---- containers ------------------------------------------------------------------------------------------------ */
-
-bool vs_pickle_new_container(machine *m, vs_pickle_kind kind, value *out)
-{
-    vs_pickle_container *const c = VS_NEW(m->arena, vs_pickle_container);
-    if (c == NULL) {
-        return vs_pickle_out_of_memory(m);
-    }
-    *out = (value){.kind = kind, .as.container = c};
-    return true;
-}
-
-bool vs_pickle_append(machine *m, vs_pickle_container *to, const value *items, uint32_t count)
-{
-    vs_pickle_chunk *const chunk = VS_NEW(m->arena, vs_pickle_chunk);
-    value *const copy = VS_ARRAY(m->arena, value, count);
-    if (chunk == NULL || copy == NULL) {
-        return vs_pickle_out_of_memory(m);
-    }
-    if (count > 0) {
-        memcpy(copy, items, count * sizeof *copy);
-    }
-    *chunk = (vs_pickle_chunk){.items = copy, .count = count};
-    if (to->last == NULL) {
-        to->first = chunk;
-    } else {
-        to->last->next = chunk;
-    }
-    to->last = chunk;
-    to->count += count;
-    return true;
-}
-
-vs_pickle_walk vs_pickle_walk_of(const vs_pickle_container *container)
-{
-    return (vs_pickle_walk){container->first, 0};
-}
-
-const value *vs_pickle_walk_next(vs_pickle_walk *walk)
-{
-    while (walk->chunk != NULL && walk->at == walk->chunk->count) {
-        walk->chunk = walk->chunk->next;
-        walk->at = 0;
-    }
-    return walk->chunk == NULL ? NULL : &walk->chunk->items[walk->at++];
-}
-
-vs_str vs_pickle_text(const value *v)
-{
-    return (vs_str){(const char *)v->as.bytes, v->count};
-}
-
-bool vs_pickle_is_text(const value *v, const char *text)
-{
-    return (v->kind == VS_PK_TEXT || v->kind == VS_PK_BYTES) &&
-           vs_str_is(vs_pickle_text(v), text);
-}
+/* ---- containers -------------------------------------------------------------------------------------------- */
 
 static bool add_to(machine *m, vs_pickle_kind wanted, const value *items, uint32_t count)
 {
-    const value *const target = top(m, 1);
+    const value *const target = vs_pickle_top(m, 1);
     if (target == NULL) {
         return false;
     }
@@ -260,19 +32,19 @@ static bool add_to(machine *m, vs_pickle_kind wanted, const value *items, uint32
 static bool op_empty_list(machine *m)
 {
     value v = {0};
-    return vs_pickle_new_container(m, VS_PK_LIST, &v) && push(m, v);
+    return vs_pickle_new_container(m, VS_PK_LIST, &v) && vs_pickle_push(m, v);
 }
 
 static bool op_empty_dict(machine *m)
 {
     value v = {0};
-    return vs_pickle_new_container(m, VS_PK_DICT, &v) && push(m, v);
+    return vs_pickle_new_container(m, VS_PK_DICT, &v) && vs_pickle_push(m, v);
 }
 
 /* Takes count values off the stack and adds them to what is below. */
 static bool add_top(machine *m, vs_pickle_kind kind, uint32_t count)
 {
-    const value *const items = top(m, count);
+    const value *const items = vs_pickle_top(m, count);
     if (items == NULL) {
         return false;
     }
@@ -294,14 +66,14 @@ static bool op_appends(machine *m)
 {
     const value *items = NULL;
     uint32_t count = 0;
-    return pop_mark(m, &items, &count) && add_to(m, VS_PK_LIST, items, count);
+    return vs_pickle_pop_mark(m, &items, &count) && add_to(m, VS_PK_LIST, items, count);
 }
 
 static bool op_setitems(machine *m)
 {
     const value *items = NULL;
     uint32_t count = 0;
-    return pop_mark(m, &items, &count) && add_to(m, VS_PK_DICT, items, count);
+    return vs_pickle_pop_mark(m, &items, &count) && add_to(m, VS_PK_DICT, items, count);
 }
 
 /* items may be on the stack just above its top. */
@@ -314,12 +86,12 @@ static bool push_tuple(machine *m, const value *items, uint32_t count)
     if (count > 0) {
         memcpy(copy, items, count * sizeof *copy);
     }
-    return push(m, (value){.kind = VS_PK_TUPLE, .count = count, .as.items = copy});
+    return vs_pickle_push(m, (value){.kind = VS_PK_TUPLE, .count = count, .as.items = copy});
 }
 
 static bool tuple_of(machine *m, uint32_t count)
 {
-    const value *const items = top(m, count);
+    const value *const items = vs_pickle_top(m, count);
     if (items == NULL) {
         return false;
     }
@@ -351,7 +123,7 @@ static bool op_tuple(machine *m)
 {
     const value *items = NULL;
     uint32_t count = 0;
-    return pop_mark(m, &items, &count) && push_tuple(m, items, count);
+    return vs_pickle_pop_mark(m, &items, &count) && push_tuple(m, items, count);
 }
 
 static bool op_mark(machine *m)
@@ -367,24 +139,24 @@ static bool op_mark(machine *m)
 
 static bool op_none(machine *m)
 {
-    return push(m, (value){.kind = VS_PK_NONE});
+    return vs_pickle_push(m, (value){.kind = VS_PK_NONE});
 }
 
 static bool op_true(machine *m)
 {
-    return push(m, (value){.kind = VS_PK_BOOL, .as.integer = 1});
+    return vs_pickle_push(m, (value){.kind = VS_PK_BOOL, .as.integer = 1});
 }
 
 static bool op_false(machine *m)
 {
-    return push(m, (value){.kind = VS_PK_BOOL});
+    return vs_pickle_push(m, (value){.kind = VS_PK_BOOL});
 }
 
 static bool push_unsigned(machine *m, uint32_t width)
 {
     uint64_t n = 0;
-    return take_number(m, width, &n) &&
-           push(m, (value){.kind = VS_PK_INT, .as.integer = (int64_t)n});
+    return vs_pickle_take_number(m, width, &n) &&
+           vs_pickle_push(m, (value){.kind = VS_PK_INT, .as.integer = (int64_t)n});
 }
 
 static bool op_binint1(machine *m)
@@ -410,8 +182,8 @@ static int64_t sign_extend(uint64_t n, uint32_t width)
 static bool op_binint(machine *m)
 {
     uint64_t n = 0;
-    return take_number(m, 4, &n) &&
-           push(m, (value){.kind = VS_PK_INT, .as.integer = sign_extend(n, 4)});
+    return vs_pickle_take_number(m, 4, &n) &&
+           vs_pickle_push(m, (value){.kind = VS_PK_INT, .as.integer = sign_extend(n, 4)});
 }
 
 static bool push_long(machine *m, uint64_t count)
@@ -420,36 +192,37 @@ static bool push_long(machine *m, uint64_t count)
     if (count > INT32_MAX) {
         return vs_pickle_fail(m, VS_ERR_FORMAT, "an int of %" PRIu64 " bytes", count);
     }
-    if (!take(m, count, &p)) {
+    if (!vs_pickle_take(m, count, &p)) {
         return false;
     }
     if (count > 8) {
-        return push(m, (value){.kind = VS_PK_LONG, .count = (uint32_t)count, .as.bytes = p});
+        return vs_pickle_push(
+            m, (value){.kind = VS_PK_LONG, .count = (uint32_t)count, .as.bytes = p});
     }
     uint64_t n = 0;
     for (uint64_t i = 0; i < count; i++) {
         n |= (uint64_t)p[i] << (8 * i);
     }
     const int64_t integer = count == 0 ? 0 : sign_extend(n, (uint32_t)count);
-    return push(m, (value){.kind = VS_PK_INT, .as.integer = integer});
+    return vs_pickle_push(m, (value){.kind = VS_PK_INT, .as.integer = integer});
 }
 
 static bool op_long1(machine *m)
 {
     uint64_t count = 0;
-    return take_number(m, 1, &count) && push_long(m, count);
+    return vs_pickle_take_number(m, 1, &count) && push_long(m, count);
 }
 
 static bool op_long4(machine *m)
 {
     uint64_t count = 0;
-    return take_number(m, 4, &count) && push_long(m, count);
+    return vs_pickle_take_number(m, 4, &count) && push_long(m, count);
 }
 
 static bool op_binfloat(machine *m)
 {
     const uint8_t *p = m->bytes;
-    return take(m, 8, &p) && push(m, (value){.kind = VS_PK_FLOAT});
+    return vs_pickle_take(m, 8, &p) && vs_pickle_push(m, (value){.kind = VS_PK_FLOAT});
 }
 
 /* Text or bytes behind a length of width bytes. */
@@ -457,11 +230,11 @@ static bool push_bytes(machine *m, vs_pickle_kind kind, uint32_t width)
 {
     uint64_t count = 0;
     const uint8_t *p = m->bytes;
-    if (!take_number(m, width, &count) || !take(m, count, &p)) {
+    if (!vs_pickle_take_number(m, width, &count) || !vs_pickle_take(m, count, &p)) {
         return false;
     }
     vs_assert(count <= UINT32_MAX); /* inputs are limited to VS_PICKLE_BYTES_MAX */
-    return push(m, (value){.kind = kind, .count = (uint32_t)count, .as.bytes = p});
+    return vs_pickle_push(m, (value){.kind = kind, .count = (uint32_t)count, .as.bytes = p});
 }
 
 static bool op_text1(machine *m)
@@ -498,7 +271,7 @@ static bool op_bytes8(machine *m)
 
 static bool put(machine *m, uint64_t slot)
 {
-    const value *const v = top(m, 1);
+    const value *const v = vs_pickle_top(m, 1);
     if (v == NULL) {
         return false;
     }
@@ -508,7 +281,7 @@ static bool put(machine *m, uint64_t slot)
                               "memo slot %" PRIu64 " in a pickle of %" PRIu64 " bytes", slot,
                               m->size_bytes);
     }
-    if (slot >= m->memo_room && !grow(m, &m->memo, &m->memo_room, slot + 1)) {
+    if (slot >= m->memo_room && !vs_pickle_grow(m, &m->memo, &m->memo_room, slot + 1)) {
         return false;
     }
     m->memo_count += m->memo[slot].kind == VS_PK_ABSENT;
@@ -521,19 +294,19 @@ static bool get(machine *m, uint64_t slot)
     if (slot >= m->memo_room || m->memo[slot].kind == VS_PK_ABSENT) {
         return vs_pickle_fail(m, VS_ERR_FORMAT, "memo slot %" PRIu64 " was never filled", slot);
     }
-    return push(m, m->memo[slot]);
+    return vs_pickle_push(m, m->memo[slot]);
 }
 
 static bool op_binput(machine *m)
 {
     uint64_t slot = 0;
-    return take_number(m, 1, &slot) && put(m, slot);
+    return vs_pickle_take_number(m, 1, &slot) && put(m, slot);
 }
 
 static bool op_long_binput(machine *m)
 {
     uint64_t slot = 0;
-    return take_number(m, 4, &slot) && put(m, slot);
+    return vs_pickle_take_number(m, 4, &slot) && put(m, slot);
 }
 
 static bool op_memoize(machine *m)
@@ -544,13 +317,13 @@ static bool op_memoize(machine *m)
 static bool op_binget(machine *m)
 {
     uint64_t slot = 0;
-    return take_number(m, 1, &slot) && get(m, slot);
+    return vs_pickle_take_number(m, 1, &slot) && get(m, slot);
 }
 
 static bool op_long_binget(machine *m)
 {
     uint64_t slot = 0;
-    return take_number(m, 4, &slot) && get(m, slot);
+    return vs_pickle_take_number(m, 4, &slot) && get(m, slot);
 }
 
 /* ---- names and what is made of them ------------------------------------------------------------------------------------ */
@@ -558,19 +331,21 @@ static bool op_long_binget(machine *m)
 static bool push_global(machine *m, vs_str module, vs_str name)
 {
     const vs_pickle_global *const global = vs_pickle_find_global(m, module, name);
-    return global != NULL && push(m, (value){.kind = VS_PK_GLOBAL, .as.global = global});
+    return global != NULL &&
+           vs_pickle_push(m, (value){.kind = VS_PK_GLOBAL, .as.global = global});
 }
 
 static bool op_global(machine *m)
 {
     vs_str module = {NULL, 0};
     vs_str name = {NULL, 0};
-    return take_line(m, &module) && take_line(m, &name) && push_global(m, module, name);
+    return vs_pickle_take_line(m, &module) && vs_pickle_take_line(m, &name) &&
+           push_global(m, module, name);
 }
 
 static bool op_stack_global(machine *m)
 {
-    const value *const parts = top(m, 2);
+    const value *const parts = vs_pickle_top(m, 2);
     if (parts == NULL) {
         return false;
     }
@@ -587,17 +362,17 @@ static bool op_stack_global(machine *m)
 
 static bool op_binpersid(machine *m)
 {
-    value *const id = top(m, 1);
+    value *const id = vs_pickle_top(m, 1);
     return id != NULL && vs_pickle_load_storage(m, id);
 }
 
 static bool op_reduce(machine *m)
 {
     value args = {0};
-    if (!pop(m, &args)) {
+    if (!vs_pickle_pop(m, &args)) {
         return false;
     }
-    value *const function = top(m, 1);
+    value *const function = vs_pickle_top(m, 1);
     return function != NULL && vs_pickle_reduce(m, function, &args);
 }
 
@@ -605,10 +380,10 @@ static bool op_reduce(machine *m)
 static bool op_build(machine *m)
 {
     value state = {0};
-    if (!pop(m, &state)) {
+    if (!vs_pickle_pop(m, &state)) {
         return false;
     }
-    const value *const object = top(m, 1);
+    const value *const object = vs_pickle_top(m, 1);
     if (object == NULL) {
         return false;
     }
@@ -626,7 +401,7 @@ static bool op_build(machine *m)
 static bool op_proto(machine *m)
 {
     uint64_t version = 0;
-    if (!take_number(m, 1, &version)) {
+    if (!vs_pickle_take_number(m, 1, &version)) {
         return false;
     }
     return (version >= 2 && version <= 5) ||
@@ -638,7 +413,7 @@ static bool op_proto(machine *m)
 static bool op_frame(machine *m)
 {
     uint64_t count = 0;
-    if (!take_number(m, 8, &count)) {
+    if (!vs_pickle_take_number(m, 8, &count)) {
         return false;
     }
     if (count > m->size_bytes - m->pos) {
@@ -653,7 +428,7 @@ static bool op_frame(machine *m)
 
 static bool op_stop(machine *m)
 {
-    if (top(m, 1) == NULL) {
+    if (vs_pickle_top(m, 1) == NULL) {
         return false;
     }
     if (m->mark_count != 0 || m->stack_count != 1) {
@@ -748,7 +523,7 @@ static bool step(machine *m)
 {
     const uint8_t *p = m->bytes;
     m->op_pos = m->pos;
-    if (!take(m, 1, &p)) {
+    if (!vs_pickle_take(m, 1, &p)) {
         return false;
     }
     const opcode *const op = &opcodes[p[0]];
@@ -787,6 +562,10 @@ bool vs_pickle_run(vs_pickle_result *result, vs_arena *scratch, vs_str bytes,
     m.marks = VS_ARRAY(scratch, uint32_t, VS_PICKLE_DEPTH_MAX);
     if (m.marks == NULL) {
         return vs_pickle_out_of_memory(&m);
+    }
+    if (!vs_pickle_grow(&m, &m.stack, &m.stack_room,
+                        0)) { /* never NULL: opcodes point into it before the first push */
+        return false;
     }
     while (!m.is_stopped) {
         if (!step(&m)) {

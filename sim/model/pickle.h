@@ -18,7 +18,7 @@
 /* Storage keys are decimal numbers: counters, in old files addresses. */
 #define VS_STORAGE_KEY_MAX       23u
 /* What one byte of pickle can make the machine take from its arena, with room to spare (tests/fault/fault_pickle.c). */
-#define VS_PICKLE_SCRATCH_FACTOR ((size_t)256)
+#define VS_PICKLE_SCRATCH_FACTOR ((size_t)128)
 
 typedef enum {
     VS_PK_ABSENT, /* a memo slot that was never filled */
@@ -144,7 +144,7 @@ bool vs_pickle_is_text(const vs_pickle_value *value, const char *text);
 vs_str vs_pickle_text(const vs_pickle_value *value);
 const char *vs_pickle_kind_name(vs_pickle_kind kind); /* "a tuple" */
 
-/* ---- between pickle.c and pickle_torch.c -------------------------------------------------------------------- */
+/* ---- between the files pickle_*.c -------------------------------------------------------------------- */
 
 typedef struct {
     vs_arena *arena;
@@ -173,6 +173,23 @@ typedef struct {
 bool vs_pickle_fail(vs_pickle_machine *m, vs_errcode code, const char *format, ...)
     VS_PRINTF(3, 4);
 bool vs_pickle_out_of_memory(vs_pickle_machine *m);
+
+/* The next count bytes, borrowed; a little-endian number of 1, 2, 4 or 8 bytes; up to a line feed, which is left out. */
+VS_MUST_CHECK bool vs_pickle_take(vs_pickle_machine *m, uint64_t count, const uint8_t **out);
+VS_MUST_CHECK bool vs_pickle_take_number(vs_pickle_machine *m, uint32_t width, uint64_t *out);
+VS_MUST_CHECK bool vs_pickle_take_line(vs_pickle_machine *m, vs_str *out);
+
+/* Doubles an array until wanted items fit; what it leaves behind is less than what it becomes. */
+VS_MUST_CHECK bool vs_pickle_grow(vs_pickle_machine *m, vs_pickle_value **items, uint32_t *room,
+                                  uint64_t wanted);
+VS_MUST_CHECK bool vs_pickle_push(vs_pickle_machine *m, vs_pickle_value v);
+VS_MUST_CHECK bool vs_pickle_pop(vs_pickle_machine *m, vs_pickle_value *out);
+/* The topmost count values, still on the stack. NULL and an error when there are fewer above the mark. */
+vs_pickle_value *vs_pickle_top(vs_pickle_machine *m, uint32_t count);
+/* Everything above the last mark, which is taken off. The values stay where they are until the next push. */
+VS_MUST_CHECK bool vs_pickle_pop_mark(vs_pickle_machine *m, const vs_pickle_value **items,
+                                      uint32_t *count);
+
 /* NULL, with the error set, when the name is not in the table. */
 const vs_pickle_global *vs_pickle_find_global(vs_pickle_machine *m, vs_str module, vs_str name);
 /* Persistent id -> storage; function and arguments -> result; state into an object. In place. */

@@ -166,7 +166,7 @@ static inline void pk_two_tensors(bytes *b, bool is_legacy)
 
 /* ---- zip ---------------------------------------------------------------------------------------- */
 
-#define ZIP_ENTRIES_MAX 16u
+#define ZIP_ENTRIES_MAX 64u
 
 typedef struct {
     bytes file;
