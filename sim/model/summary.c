@@ -80,7 +80,8 @@ vs_block_place vs_block_find(const char *name)
     for (const char *dot = strchr(part, '.'); dot != NULL; dot = strchr(part, '.')) {
         const size_t len = (size_t)(dot - part);
         uint64_t number = 0;
-        if (part != name && len <= 9 && strspn(part, "0123456789") == len &&
+        const bool is_padded = len > 1 && part[0] == '0'; /* "00" is a name, no index */
+        if (part != name && len <= 9 && !is_padded && strspn(part, "0123456789") == len &&
             vs_parse_u64((vs_str){part, len}, &number, NULL)) {
             return (vs_block_place){(size_t)(part - name) - 1, (size_t)(dot - name),
                                     (uint32_t)number};
