@@ -17,6 +17,8 @@ typedef struct {
     vs_err *err;
     vs_stored *stored;
     vs_name_index names; /* of stored->tensors */
+    const vs_tensor *expected;
+    uint32_t expected_count;
     uint32_t *stored_of; /* expected tensor -> stored tensor, or UINT32_MAX */
     vs_target *targets;  /* of the list at hand */
     uint32_t *sources;   /* new ones of that list */
@@ -40,7 +42,9 @@ static uint32_t find_stored(const binder *b, const char *name)
 /* Once for every expected tensor: two lists ask. */
 static bool map_expected(binder *b)
 {
-    b->stored_of = VS_ARRAY(b->arena, uint32_t, b->model->tensor_count);
+    b->expected = b->model->tensors;
+    b->expected_count = b->model->tensor_count;
+    b->stored_of = VS_ARRAY(b->arena, uint32_t, b->expected_count);
     if (b->stored_of == NULL) {
         return vs_fail_memory(b->err, b->arena, "the sources of a model");
     }
@@ -273,17 +277,18 @@ static bool bind_target(binder *b, vs_target *t, const uint32_t *sources)
     return true;
 }
 
-/* Stored dtypes that differ from the one the config names. */
+/* Stored dtypes that are not those the config leads one to expect. */
 static bool note_dtypes(binder *b)
 {
     const vs_dtype wanted = b->model->config_dtype;
     uint32_t count = 0;
     vs_dtype other = VS_DT_COUNT;
-    for (uint32_t i = 0; i < b->stored->tensor_count; i++) {
-        const vs_tensor *const t = &b->stored->tensors[i];
-        if (t->target != VS_NO_TARGET && t->dtype != wanted) {
+    for (uint32_t i = 0; i < b->expected_count; i++) {
+        const uint32_t found = b->stored_of[i];
+        if (found != UINT32_MAX && b->stored->tensors[found].target != VS_NO_TARGET &&
+            b->stored->tensors[found].dtype != b->expected[i].dtype) {
             count++;
-            other = t->dtype;
+            other = b->stored->tensors[found].dtype;
         }
     }
     return wanted == VS_DT_COUNT || count == 0 ||
