@@ -2,17 +2,18 @@
  *
  * The data of the tensors is never there: the file is as long as the first two bytes of the input say, beyond the head.
  * So that the head is reached, magic and version are set right unless the third byte is odd. */
+#include "tests/fuzz/fuzz_arena.h"
 #include "tests/gguf_try.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    vs_arena arena = {0};
     vs_err err = {0};
-    if (size < 3 || size > 1u << 18 || !vs_arena_open(&arena, 256 * VS_MIB, NULL)) {
+    if (size < 3 || size > 1u << 18) {
         return 0;
     }
+    vs_arena *const arena = fuzz_arena(256 * VS_MIB);
     const uint64_t beyond = ((uint64_t)data[0] << 8 | data[1]) << (data[2] >> 3);
     const size_t count = size - 3;
     uint8_t *const head = malloc(count > 0 ? count : 1);
@@ -21,9 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (count >= 8 && (data[2] & 1) == 0) {
         memcpy(head, "GGUF\3\0\0", 8);
     }
-    (void)gguf_try(&arena, head, count, count + beyond, &err);
+    (void)gguf_try(arena, head, count, count + beyond, &err);
     gguf_require(err.code != VS_ERR_MEMORY);
     free(head);
-    vs_arena_close(&arena);
     return 0;
 }
