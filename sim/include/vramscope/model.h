@@ -387,14 +387,16 @@ typedef struct {
 
 /* Keys and values of one sequence, in the load dtype. Windows keep min(tokens, window) positions. */
 typedef struct {
-    bool is_known;                /* false: the config with the numbers is missing */
-    vs_bytes token_bytes;         /* what one token adds while no window is full, as Transformers 5 caches it */
-    vs_bytes late_token_bytes;    /* ... once every window is full: layers of full attention only */
-    vs_bytes latent_token_bytes;  /* latent attention: what an engine that caches the latent keeps; 0: none.
-                                     Transformers caches the expanded keys and values
-                                     (modeling_deepseek_v3.py, 5.12.1: past_key_values.update(key_states, ...)) */
-    vs_bytes state_bytes;         /* linear attention: a state whose size does not depend on the length */
-    bool is_state_known;          /* false: there is such a state, and no config tells its size */
+    bool is_known; /* false: the config with the numbers is missing */
+    /* What one token adds while no window is full, as Transformers 5 caches it; and once every window is full: layers of
+     * full attention only. */
+    vs_bytes token_bytes, late_token_bytes;
+    /* Latent attention: what an engine that caches the latent keeps; 0: none. Transformers caches the expanded keys and
+     * values (modeling_deepseek_v3.py, 5.12.1: past_key_values.update(key_states, ...)). */
+    vs_bytes latent_token_bytes;
+    /* Linear attention: a state whose size does not depend on the length. */
+    vs_bytes state_bytes;
+    bool is_state_known; /* false: there is such a state, and no config tells its size */
     uint64_t full_layers, window_layers, linear_layers, window;
 } vs_kv_cost;
 
@@ -403,40 +405,46 @@ typedef struct {
     const char *dtype; /* "float32", "float16", "int8", "int4", as accelerate names them */
     uint32_t divisor;  /* of the estimate's float32 bytes: 1, 2, 4, 8 */
     vs_bytes estimate_training_bytes; /* 0: N/A */
-    bool is_exact_known;              /* false: a checkpoint that is quantised already is not quantised again */
-    vs_bytes exact_bytes;    /* head, buffers and scales included; int8 and int4 as bitsandbytes keeps them [6.1] */
-    vs_bytes exact_training_bytes; /* weights, gradients and both moments in this dtype; 0: N/A */
-    vs_bytes wide_bytes;           /* of exact_bytes: weights that no quantiser touches */
+    bool is_exact_known; /* false: what is quantised already is not quantised again */
+    /* Head, buffers and scales included; int8 and int4 as bitsandbytes keeps them [6.1]. */
+    vs_bytes exact_bytes;
+    /* Weights, gradients and both moments in this dtype; 0: N/A. */
+    vs_bytes exact_training_bytes;
+    vs_bytes wide_bytes; /* of exact_bytes: weights that no quantiser touches */
 } vs_dtype_cost;
 
 #define VS_DTYPE_COSTS 4
 
 /* Everything `inspect` says of a model. Lives in the arena given. */
 typedef struct {
-    vs_dtype load_dtype;           /* of dtype="auto": the config's, else that of the first wide float stored */
+    vs_dtype load_dtype;           /* vs_model_load_dtype */
     vs_amount stored[VS_DT_COUNT]; /* the checkpoint, by dtype */
     vs_amount not_loaded;          /* of these: no target wants them */
-    vs_amount loaded;              /* what stays, as stored where that is quantised; tied ones once */
-    vs_amount dense;               /* the architecture in the load dtype: loaded when nothing is quantised */
-    vs_layer_row *rows;            /* of loaded, in module order */
+    /* What stays, as stored where that is quantised; tied ones once. */
+    vs_amount loaded;
+    /* The architecture in the load dtype: equals loaded when nothing is quantised. */
+    vs_amount dense;
+    vs_layer_row *rows; /* of loaded, in module order */
     uint32_t row_count;
     const char *largest_name; /* layer or module, "model.layers.3" */
     vs_bytes largest_bytes;
     vs_tie *ties;
     uint32_t tie_count;
     uint64_t expert_layers, expert_parameters; /* routed */
-    uint64_t active_parameters; /* loaded ones less the routed experts that a token does not visit */
+    /* Those loaded, less the routed experts that a token does not visit. */
+    uint64_t active_parameters;
     vs_kv_cost kv;
     /* `accelerate estimate-memory` (1.14.0): AutoModel in float32 on the meta device, so no output head, but all
      * buffers; utils/modeling.py calculate_maximum_sizes. */
     vs_bytes estimate_bytes, estimate_largest_bytes;
     bool has_head_left_out;
-    bool has_all_counted; /* the estimate has parts that Transformers leaves in the checkpoint: a vision tower */
+    /* With parts that Transformers leaves in the checkpoint: a vision tower. */
+    bool has_all_counted;
     bool has_fused_experts;
     vs_dtype_cost costs[VS_DTYPE_COSTS];
 } vs_model_summary;
 
-/* dtype "auto" of Transformers. */
+/* dtype "auto" of Transformers: the config's, else that of the first wide float stored. */
 vs_dtype vs_model_load_dtype(const vs_model *model);
 /* O(tensors). Fails when the arena is exhausted, or above 2^59 elements. */
 VS_MUST_CHECK bool vs_model_summarise(vs_model_summary *summary, const vs_model *model,
@@ -444,7 +452,8 @@ VS_MUST_CHECK bool vs_model_summarise(vs_model_summary *summary, const vs_model 
 /* The cache of one sequence of that many tokens, batch 1; saturates at UINT64_MAX. */
 vs_bytes vs_kv_bytes(const vs_kv_cost *kv, uint64_t tokens);
 /* As accelerate's convert_bytes prints bytes / divisor: "24.61 GB" is 24.61 * 2^30 bytes. */
-const char *vs_format_accelerate_size(vs_bytes bytes, uint32_t divisor, char buf[VS_TEXT_BYTES]);
+const char *vs_format_accelerate_size(vs_bytes bytes, uint32_t divisor,
+                                      char buf[VS_TEXT_BYTES]);
 
 /* ---- writing (write.c) ------------------------------------------------------------------------------- */
 
