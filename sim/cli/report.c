@@ -28,8 +28,14 @@ static void headline(vs_outfile *out, const cli_run *run)
         run->scenario->quant == VS_QUANT_NONE ? "" : vs_quant_name(run->scenario->quant),
         run->scenario->quant_experts == VS_QEXPERTS_NONE ? "" : " + experts by axolotl",
         r->machine.gpus[0].name, r->is_async ? "async" : "sequential",
-        r->verdict == VS_VERDICT_FITS ? "done in " : "dies after ",
+        r->verdict == VS_VERDICT_FITS     ? "done in "
+        : r->verdict == VS_VERDICT_FAILED ? "fails after "
+                                          : "dies after ",
         vs_format_duration(r->load_ns, load));
+    if (r->format[0] != '\0') {
+        vs_outfile_printf(out, "  Format: ");
+        cli_wrapped(out, r->format, 10, 10);
+    }
     if (r->reason[0] != '\0') {
         vs_outfile_printf(out, "\n  ");
         cli_wrapped(out, r->reason, 2, 2);
@@ -189,6 +195,9 @@ static void assumed(vs_outfile *out, const cli_run *run)
     const vs_machine *m = &run->result->machine;
     for (uint32_t i = 0; i < run->model->note_count; i++) {
         vs_outfile_printf(out, "\n  Note: %s\n", run->model->notes[i]);
+    }
+    for (uint32_t i = 0; i < run->result->note_count; i++) {
+        vs_outfile_printf(out, "\n  Note: %s\n", run->result->notes[i]);
     }
     if (m->assumed_count == 0) {
         return;

@@ -33,7 +33,15 @@ static void write_model(vs_jwriter *w, const cli_run *run)
     for (uint32_t i = 0; i < run->model->note_count; i++) {
         vs_jw_str(w, NULL, run->model->notes[i]);
     }
+    for (uint32_t i = 0; i < run->result->note_count; i++) {
+        vs_jw_str(w, NULL, run->result->notes[i]);
+    }
     vs_jw_end(w);
+    if (run->result->format[0] != '\0') { /* plain tensors need no words */
+        vs_jw_str(w, "format", run->result->format);
+        vs_jw_bool(w, "is_quantised", run->result->is_stored_quantised);
+        vs_jw_bool(w, "is_dequantised", run->result->is_dequantised);
+    }
     vs_jw_end(w);
 }
 
@@ -178,6 +186,9 @@ void cli_report_json(vs_jwriter *w, const char *key, const cli_run *run)
     write_host(w, run->result);
     write_peak(w, run->result);
     write_oom(w, run);
+    if (run->result->verdict == VS_VERDICT_FAILED) {
+        vs_jw_str(w, "reason", run->result->reason);
+    }
     vs_jw_null(w, "race");
     vs_jw_end(w);
 }

@@ -1,59 +1,69 @@
 /* consumer.c - the main thread: takes mappings in first-seen order, merges, quantises, sets [2.5].
  *
- *   NEXT -> (wait for the sources | COPY them oneself) -> [STACK.. -> CAT] -> [QUANTISE] -> set
- *        -> [EXPERTS] -> SETTLED -> NEXT ... -> FINISH -> DONE
+ *   [UNPACK] -> NEXT -> (wait for the sources | COPY them oneself) -> [DECODE..] -> [STACK.. -> CAT] -> [QUANTISE]
+ *        -> set -> [EXPERTS] -> SETTLED -> NEXT ... -> FINISH -> DONE
  *
  * An allocation that fails inside a merge or the quantise step is caught by the loader, logged, and loading goes
  * on; the parameter stays missing and is allocated at the end all the same. One that fails in a copy or while
  * setting the parameter (axolotl's quantiser runs there) ends the load. */
 #include "load.h"
 
-static load_mapping *current(loader *ld)
+load_mapping *consumer_mapping(loader *ld)
 {
     return &ld->mappings[ld->mapping];
 }
 
-static const vs_target *current_target(loader *ld)
+const load_param *consumer_param(loader *ld)
 {
-    return &ld->model->targets[current(ld)->target];
+    return &ld->params[consumer_mapping(ld)->param];
 }
 
-static load_job *source_job(loader *ld, uint32_t index)
+load_job *consumer_job(loader *ld, uint32_t source)
 {
-    return &ld->jobs[ld->sources[current(ld)->first_source + index]];
+    return &ld->jobs[ld->sources[consumer_mapping(ld)->first_source + source]];
 }
 
-static void sleep_for(loader *ld, vs_ns delay, consume_state next)
+void consumer_sleep(loader *ld, vs_ns delay, consume_state next)
 {
     ld->consumer.state = (uint32_t)next;
     ld->op_start_ns = vs_engine_now(ld->engine);
     vs_process_sleep(ld->engine, &ld->consumer, delay);
 }
 
-static void gpu_span(loader *ld, vs_category category, vs_bytes bytes)
+void consumer_span(loader *ld, vs_category category, vs_bytes bytes)
 {
     vs_tape_span(ld->tape, ld->lane_gpu, ld->op_start_ns, vs_engine_now(ld->engine), category,
-                 current(ld)->name, bytes);
+                 consumer_mapping(ld)->name, bytes);
 }
 
-static void free_sources(loader *ld)
+void consumer_free_sources(loader *ld)
 {
-    for (uint32_t i = 0; i < current(ld)->source_count; i++) {
-        load_free(ld, &source_job(ld, i)->block);
+    for (uint32_t i = 0; i < consumer_mapping(ld)->source_count; i++) {
+        load_free(ld, &consumer_job(ld, i)->block);
     }
+}
+
+/* The parts of a merge: dequantised ones, or the sources as they were copied. */
+static void free_parts(loader *ld)
+{
+    if (ld->decoding.output_count > 0) {
+        decode_drop(ld);
+        return;
+    }
+    consumer_free_sources(ld);
 }
 
 /* The time the driver took for this mapping's frees and allocations, then the next one. */
 static void settle(loader *ld)
 {
-    sleep_for(ld, load_driver_time(ld), CONSUME_SETTLED);
+    consumer_sleep(ld, load_driver_time(ld), CONSUME_SETTLED);
 }
 
 /* ---- setting the parameter ----------------------------------------------------------- */
 
 static void put_progress(loader *ld)
 {
-    const load_mapping *mapping = current(ld);
+    const load_mapping *mapping = consumer_mapping(ld);
     ld->consumed_bytes += mapping->src_bytes;
     ld->mappings_done++;
     const vs_event event = {.time_ns = vs_engine_now(ld->engine),
@@ -65,21 +75,26 @@ static void put_progress(loader *ld)
     vs_tape_event(ld->tape, &event);
 }
 
-static void set_unquantised(loader *ld)
+void consumer_done(loader *ld, vs_bytes loaded_bytes)
 {
-    const vs_target *target = current_target(ld);
-    if (ld->result.id != 0) { /* a tensor without elements holds no memory */
-        vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result,
-                             load_weight_category(load_target_dtype(ld, target)));
-    }
-    if ((target->flags & VS_TF_TIED) != 0) {
-        current(ld)->tied = ld->result;
-    } else {
-        ld->loaded_bytes += current(ld)->bytes;
-    }
-    ld->result = (vs_block){0};
+    ld->loaded_bytes += loaded_bytes;
     put_progress(ld);
     settle(ld);
+}
+
+static void set_unquantised(loader *ld)
+{
+    const load_param *param = consumer_param(ld);
+    const bool is_tied = (param->target->flags & VS_TF_TIED) != 0;
+    if (ld->result.id != 0) { /* a tensor without elements holds no memory */
+        vs_pool_recategorise(ld->pool, vs_engine_now(ld->engine), ld->result,
+                             load_param_category(ld, param));
+    }
+    if (is_tied) {
+        consumer_mapping(ld)->tied = ld->result;
+    }
+    ld->result = (vs_block){0};
+    consumer_done(ld, is_tied ? 0 : consumer_mapping(ld)->bytes);
 }
 
 /* ---- quantising ------------------------------------------------------------------------ */
@@ -87,7 +102,7 @@ static void set_unquantised(loader *ld)
 /* Allocates what the plan wants at this point. False at the first that does not fit; what was taken stays. */
 static bool quant_take(loader *ld, quant_when when)
 {
-    const load_mapping *mapping = current(ld);
+    const load_mapping *mapping = consumer_mapping(ld);
     for (uint32_t i = 0; i < ld->quant.count; i++) {
         const quant_alloc *a = &ld->quant.allocs[i];
         if (a->when != when || a->bytes == 0) {
@@ -126,8 +141,8 @@ static vs_ns quant_time(const loader *ld, vs_bytes source_bytes)
 /* Starts the quantiser on ld->result. False when the first allocations do not fit. */
 static bool quant_start(loader *ld, vs_quant quant, consume_state then)
 {
-    const vs_target *target = current_target(ld);
-    const vs_dtype dtype = load_target_dtype(ld, target);
+    const vs_target *target = consumer_param(ld)->target;
+    const vs_dtype dtype = consumer_param(ld)->dtype;
     if (!(then == CONSUME_EXPERTS ? load_expert_plan(&ld->quant, quant, target, dtype)
                                   : load_quant_plan(&ld->quant, quant, target, dtype))) {
         return false;
@@ -142,14 +157,15 @@ static bool quant_start(loader *ld, vs_quant quant, consume_state then)
         load_finish(ld, END_HOST_OOM);
         return true;
     }
-    sleep_for(ld, load_driver_time(ld) + quant_time(ld, current(ld)->bytes), then);
+    consumer_sleep(ld, load_driver_time(ld) + quant_time(ld, consumer_mapping(ld)->bytes),
+                   then);
     return true;
 }
 
 /* The kernel has run: the rest of the outputs, then everything that was needed only for it goes. */
 static bool quant_end(loader *ld)
 {
-    gpu_span(ld, ld->quant.category, current(ld)->bytes);
+    consumer_span(ld, ld->quant.category, consumer_mapping(ld)->bytes);
     host_give_anon(ld, ld->quant.host_bytes);
     if (!quant_take(ld, QUANT_AFTER)) {
         return false;
@@ -166,16 +182,33 @@ static bool quant_end(loader *ld)
 /* ---- failures ------------------------------------------------------------------------------ */
 
 /* Inside an operation: caught; the parameter stays missing [2.5]. */
-static void swallow(loader *ld, const char *stage)
+static void skip(loader *ld)
 {
-    load_note_failure(ld, load_mapping_name(ld, ld->mapping), stage, true);
     quant_drop(ld, false);
+    decode_drop(ld);
     load_free(ld, &ld->stacks[0]);
     load_free(ld, &ld->stacks[1]);
     load_free(ld, &ld->result);
-    free_sources(ld);
-    current(ld)->is_missing = true;
+    consumer_free_sources(ld);
+    consumer_mapping(ld)->is_missing = true;
     settle(ld);
+}
+
+void consumer_swallow(loader *ld, const char *stage)
+{
+    load_note_failure(ld, load_mapping_name(ld, ld->mapping), stage, true);
+    ld->swallowed++;
+    skip(ld);
+}
+
+void consumer_misfit(loader *ld, uint32_t weight)
+{
+    if (ld->misfits.count == 0) {
+        ld->misfits.mapping = ld->mapping;
+        ld->misfits.weight = weight;
+    }
+    ld->misfits.count++;
+    skip(ld);
 }
 
 /* While copying or setting: the exception goes through to the caller. */
@@ -195,51 +228,60 @@ static vs_ns kernel_time(const loader *ld, vs_bytes bytes)
            ld->machine->gpus[0].launch_ns;
 }
 
+static void start_cat(loader *ld)
+{
+    const load_mapping *mapping = consumer_mapping(ld);
+    if (load_alloc(ld, mapping->bytes, VS_CAT_STAGING, mapping->name, &ld->result) !=
+        VS_ALLOC_OK) {
+        consumer_swallow(ld, "merge");
+        return;
+    }
+    consumer_sleep(ld, load_driver_time(ld) + kernel_time(ld, mapping->bytes), CONSUME_CAT);
+}
+
 static void start_stack(loader *ld)
 {
-    const load_mapping *mapping = current(ld);
-    const uint32_t parts = current_target(ld)->part_count;
+    const load_mapping *mapping = consumer_mapping(ld);
+    const uint32_t parts = consumer_param(ld)->target->part_count;
     const vs_bytes part_bytes = mapping->bytes / parts;
     if (load_alloc(ld, part_bytes, VS_CAT_STAGING, mapping->name, &ld->stacks[ld->part]) !=
         VS_ALLOC_OK) {
-        swallow(ld, "merge");
+        consumer_swallow(ld, "merge");
         return;
     }
-    sleep_for(ld, load_driver_time(ld) + kernel_time(ld, part_bytes), CONSUME_STACK);
+    consumer_sleep(ld, load_driver_time(ld) + kernel_time(ld, part_bytes), CONSUME_STACK);
 }
 
 static void quantise_or_set(loader *ld);
 
 static void stack_done(loader *ld)
 {
-    const load_mapping *mapping = current(ld);
-    const uint32_t parts = current_target(ld)->part_count;
-    gpu_span(ld, VS_CAT_STAGING, mapping->bytes / parts);
+    const load_mapping *mapping = consumer_mapping(ld);
+    const uint32_t parts = consumer_param(ld)->target->part_count;
+    consumer_span(ld, VS_CAT_STAGING, mapping->bytes / parts);
     ld->part++;
     if (ld->part < parts) {
         start_stack(ld);
         return;
     }
-    free_sources(ld);
-    if (current_target(ld)->merge != VS_MERGE_STACK_CAT) {
+    free_parts(ld);
+    if (consumer_param(ld)->merge != VS_MERGE_STACK_CAT) {
         ld->result = ld->stacks[0];
         ld->stacks[0] = (vs_block){0};
         quantise_or_set(ld);
         return;
     }
-    if (load_alloc(ld, mapping->bytes, VS_CAT_STAGING, mapping->name, &ld->result) !=
-        VS_ALLOC_OK) {
-        swallow(ld, "merge");
-        return;
-    }
-    sleep_for(ld, load_driver_time(ld) + kernel_time(ld, mapping->bytes), CONSUME_CAT);
+    start_cat(ld);
 }
 
 static void cat_done(loader *ld)
 {
-    gpu_span(ld, VS_CAT_STAGING, current(ld)->bytes);
+    consumer_span(ld, VS_CAT_STAGING, consumer_mapping(ld)->bytes);
     load_free(ld, &ld->stacks[0]);
     load_free(ld, &ld->stacks[1]);
+    if (consumer_param(ld)->merge == VS_MERGE_CAT) {
+        free_parts(ld);
+    }
     quantise_or_set(ld);
 }
 
@@ -248,10 +290,10 @@ static void cat_done(loader *ld)
 /* ld->result holds the parameter in the load dtype. */
 static void quantise_or_set(loader *ld)
 {
-    const vs_target *target = current_target(ld);
+    const vs_target *target = consumer_param(ld)->target;
     if (load_is_quantised(ld->scenario->quant, target)) {
         if (!quant_start(ld, ld->scenario->quant, CONSUME_QUANTISE)) {
-            swallow(ld, "quantise");
+            consumer_swallow(ld, "quantise");
         }
         return;
     }
@@ -268,7 +310,7 @@ static void quantise_or_set(loader *ld)
 static void quantise_done(loader *ld)
 {
     if (!quant_end(ld)) {
-        swallow(ld, "quantise");
+        consumer_swallow(ld, "quantise");
         return;
     }
     put_progress(ld);
@@ -287,29 +329,39 @@ static void experts_done(loader *ld)
     settle(ld);
 }
 
-static void sources_ready(loader *ld)
+void consumer_merge(loader *ld)
 {
-    for (uint32_t i = 0; i < current(ld)->source_count; i++) {
-        source_job(ld, i)->state = JOB_TAKEN;
-    }
-    if (current_target(ld)->merge == VS_MERGE_NONE) {
-        ld->result = source_job(ld, 0)->block;
-        source_job(ld, 0)->block = (vs_block){0};
-        quantise_or_set(ld);
-        return;
+    switch ((vs_merge)consumer_param(ld)->merge) {
+    case VS_MERGE_NONE: quantise_or_set(ld); return;
+    case VS_MERGE_CAT: start_cat(ld); return;
+    case VS_MERGE_STACK:
+    case VS_MERGE_STACK_CAT: break;
     }
     ld->part = 0;
     start_stack(ld);
 }
 
+static void sources_ready(loader *ld)
+{
+    for (uint32_t i = 0; i < consumer_mapping(ld)->source_count; i++) {
+        consumer_job(ld, i)->state = JOB_TAKEN;
+    }
+    const load_param *param = consumer_param(ld);
+    if (param->decode == DECODE_NONE && param->merge == VS_MERGE_NONE) {
+        ld->result = consumer_job(ld, 0)->block;
+        consumer_job(ld, 0)->block = (vs_block){0};
+    }
+    decode_begin(ld);
+}
+
 static void copy_next_source(loader *ld)
 {
     copy_worker *w = &ld->workers[0];
-    if (ld->source == current(ld)->source_count) {
+    if (ld->source == consumer_mapping(ld)->source_count) {
         sources_ready(ld);
         return;
     }
-    const uint32_t job = ld->sources[current(ld)->first_source + ld->source];
+    const uint32_t job = ld->sources[consumer_mapping(ld)->first_source + ld->source];
     ld->jobs[job].state = JOB_RUNNING;
     ld->consumer.state = CONSUME_COPY;
     switch (copy_begin(w, job)) {
@@ -325,7 +377,7 @@ static void copy_done(loader *ld)
     if (copy_step(&ld->workers[0]) == COPY_BUSY) {
         return;
     }
-    ld->jobs[ld->sources[current(ld)->first_source + ld->source]].state = JOB_READY;
+    ld->jobs[ld->sources[consumer_mapping(ld)->first_source + ld->source]].state = JOB_READY;
     ld->source++;
     copy_next_source(ld);
 }
@@ -333,8 +385,8 @@ static void copy_done(loader *ld)
 /* Prefetched: the futures are waited for in order, so a failed one surfaces after those before it. */
 static void wait_for_sources(loader *ld)
 {
-    while (ld->source < current(ld)->source_count) {
-        const uint8_t state = source_job(ld, ld->source)->state;
+    while (ld->source < consumer_mapping(ld)->source_count) {
+        const uint8_t state = consumer_job(ld, ld->source)->state;
         if (state == JOB_FAILED) {
             load_surface(ld, load_mapping_name(ld, ld->mapping));
             load_finish(ld, END_OOM);
@@ -353,7 +405,7 @@ static void wait_for_sources(loader *ld)
 static void next_mapping(loader *ld)
 {
     if (ld->mapping == ld->mapping_count) {
-        sleep_for(ld, 0, CONSUME_FINISH);
+        consumer_sleep(ld, 0, CONSUME_FINISH);
         return;
     }
     ld->source = 0;
@@ -368,17 +420,14 @@ static void next_mapping(loader *ld)
 
 /* A parameter without a value, or a buffer that no checkpoint holds: `empty_like` on the card. False when it does
  * not fit: that exception goes through to the caller. */
-static bool materialise(loader *ld, const vs_target *target)
+static bool materialise(loader *ld, const load_param *param)
 {
-    const vs_dtype dtype = load_target_dtype(ld, target);
+    const vs_target *target = param->target;
     const bool is_buffer = (target->flags & VS_TF_NON_PERSISTENT) != 0;
     const uint32_t name = vs_tape_name(ld->tape, target->name);
+    const vs_bytes bytes = load_missing_bytes(param);
+    const vs_category category = load_weight_category(param->meta_dtype);
     vs_block block = {0}; /* the model's from now on */
-    vs_bytes bytes = 0;
-    if (!vs_dtype_bytes(dtype, target->elements, &bytes)) {
-        bytes = UINT64_MAX / 2; /* no card holds it */
-    }
-    const vs_category category = load_weight_category(dtype);
     const vs_alloc_result got = is_buffer
                                     ? load_alloc_uncounted(ld, bytes, category, name, &block)
                                     : load_alloc(ld, bytes, category, name, &block);
@@ -395,24 +444,39 @@ static bool materialise(loader *ld, const vs_target *target)
 /* First the parameters: those whose operation failed, those the checkpoint lacks; then the buffers. */
 static bool materialise_all(loader *ld)
 {
-    const vs_target *targets = ld->model->targets;
+    const load_param *params = ld->params;
     for (uint32_t i = 0; i < ld->mapping_count; i++) {
-        if (ld->mappings[i].is_missing && !materialise(ld, &targets[ld->mappings[i].target])) {
+        if (ld->mappings[i].is_missing && !materialise(ld, &params[ld->mappings[i].param])) {
             return false;
         }
     }
-    for (uint32_t i = 0; i < ld->model->target_count; i++) {
-        if (load_is_absent(&targets[i]) && !materialise(ld, &targets[i])) {
+    for (uint32_t i = 0; i < ld->param_count; i++) {
+        if (load_is_absent(params[i].target) && !materialise(ld, &params[i])) {
             return false;
         }
     }
-    for (uint32_t i = 0; i < ld->model->target_count; i++) {
-        const bool is_buffer = (targets[i].flags & VS_TF_NON_PERSISTENT) != 0;
-        if (is_buffer && !materialise(ld, &targets[i])) {
+    for (uint32_t i = 0; i < ld->param_count; i++) {
+        const bool is_buffer = (params[i].target->flags & VS_TF_NON_PERSISTENT) != 0;
+        if (is_buffer && !materialise(ld, &params[i])) {
             return false;
         }
     }
     return true;
+}
+
+/* What a load that came to its end ends as. */
+static load_end final_end(loader *ld)
+{
+    if (ld->swallowed > 0) {
+        /* The loader reports the conversion errors it caught and raises. */
+        ld->failure.is_reported = true;
+        load_surface(ld, ld->failure.name);
+        return END_OOM;
+    }
+    if (ld->misfits.count > 0) {
+        return END_FAILED;
+    }
+    return ld->on_host > 0 ? END_OOM : END_LOADED;
 }
 
 static void finish(loader *ld)
@@ -423,14 +487,19 @@ static void finish(loader *ld)
     for (uint32_t i = 0; i < ld->mapping_count; i++) {
         load_free(ld, &ld->mappings[i].tied);
     }
-    if (ld->failure.has_failed) {
-        /* The loader reports the conversion errors it caught and raises. */
-        ld->failure.is_reported = true;
-        load_surface(ld, ld->failure.name);
-        load_finish(ld, END_OOM);
-        return;
+    const load_end end = final_end(ld);
+    /* quantizer_mxfp4.py, _process_model_after_weight_loading: whether it was dequantised or not */
+    if (ld->model->quant.format == VS_QF_MXFP4 && ld->swallowed == 0) {
+        vs_pool_empty_cache(ld->pool, vs_engine_now(ld->engine));
     }
-    load_finish(ld, END_LOADED);
+    load_finish(ld, end);
+}
+
+void consumer_unpacked(loader *ld)
+{
+    if (load_go_on(ld)) {
+        next_mapping(ld);
+    }
 }
 
 void consumer_step(vs_engine *engine, vs_process *process)
@@ -438,11 +507,13 @@ void consumer_step(vs_engine *engine, vs_process *process)
     (void)engine;
     loader *ld = (loader *)(void *)((char *)process - offsetof(loader, consumer));
     switch ((consume_state)process->state) {
-    case CONSUME_NEXT: next_mapping(ld); break;
+    case CONSUME_UNPACK: unpack_step(ld); break;
+    case CONSUME_START: next_mapping(ld); break;
     case CONSUME_WAIT: wait_for_sources(ld); break;
     case CONSUME_COPY: copy_done(ld); break;
     case CONSUME_STACK: stack_done(ld); break;
     case CONSUME_CAT: cat_done(ld); break;
+    case CONSUME_DECODE: decode_step(ld); break;
     case CONSUME_QUANTISE: quantise_done(ld); break;
     case CONSUME_EXPERTS: experts_done(ld); break;
     case CONSUME_SETTLED:

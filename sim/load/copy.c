@@ -17,16 +17,6 @@ static void wake_owner(vs_engine *engine, void *ctx, uint64_t arg)
     vs_process_wake(engine, w->owner->is_async ? &w->process : &w->owner->consumer);
 }
 
-/* Whether this job's pages have to come from the disk; takes them from the warm part of the cache otherwise. */
-static bool take_pages(loader *ld, vs_bytes bytes)
-{
-    if (ld->warm_bytes < bytes) {
-        return true;
-    }
-    ld->warm_bytes -= bytes;
-    return false;
-}
-
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -69,7 +59,7 @@ copy_result copy_begin(copy_worker *w, uint32_t job_index)
     }
     w->job = job_index;
     w->phase = COPY_READ;
-    w->is_cold = take_pages(ld, job->src_bytes);
+    w->is_cold = !job->is_in_ram && host_take_pages(ld, job->src_bytes);
     const vs_ns driver_ns = load_driver_time(ld);
     const uint64_t fault_bps = w->is_cold ? disk->mmap_read_bps : UINT64_MAX;
     if (!job->needs_cast) {

@@ -67,3 +67,12 @@ void host_file_read(loader *ld, vs_bytes bytes)
 {
     settle_page_cache(ld, ld->file_bytes + bytes); /* both bounded by the checkpoint's size */
 }
+
+bool host_take_pages(loader *ld, vs_bytes bytes)
+{
+    if (ld->warm_bytes < bytes) {
+        return true;
+    }
+    ld->warm_bytes -= bytes;
+    return false;
+}

@@ -56,51 +56,6 @@ static vs_dtype auto_dtype(const vs_model *model)
     return VS_DT_F32;
 }
 
-/* ---- dtype of one parameter [2.4] ---------------------------------------------------------- */
-
-/* The model was read by tensor names: its family is unknown, or the checkpoint is quantised already. */
-static bool is_by_name(const vs_model *model)
-{
-    return model->no_split_class == NULL || model->no_split_class[0] == '\0';
-}
-
-/* A matrix of packed integers or of narrow floats. Not: int64 position ids, masks with four dimensions. */
-static bool is_quantised_matrix(const vs_tensor *tensor)
-{
-    const bool is_matrix = tensor->dim_count == 2 || tensor->dim_count == 3;
-    const bool is_wide = is_wide_float(tensor->dtype) || vs_dtype_bits(tensor->dtype) > 32;
-    return is_matrix && !is_wide && tensor->dtype != VS_DT_BOOL;
-}
-
-static const vs_tensor *find_stored_quantised(const vs_model *model)
-{
-    for (uint32_t i = 0; is_by_name(model) && i < model->tensor_count; i++) {
-        if (is_quantised_matrix(&model->tensors[i])) {
-            return &model->tensors[i];
-        }
-    }
-    return NULL;
-}
-
-/* A family's parameters are floats on the meta device, so all of them get the dtype asked for. Of a model read by
- * names the meta dtypes are unknown: integers stay what they are, and of a checkpoint that is quantised already
- * also the packed weights and everything that is no .weight or .bias (scales, absmax, code tables). */
-vs_dtype load_target_dtype(const loader *ld, const vs_target *target)
-{
-    if (target->fixed_dtype != VS_DT_COUNT) {
-        return target->fixed_dtype;
-    }
-    if (!is_by_name(ld->model) || target->source_count == 0) {
-        return ld->load_dtype;
-    }
-    const vs_dtype stored = ld->model->tensors[ld->model->sources[target->first_source]].dtype;
-    const vs_str name = vs_str_of(target->name);
-    const bool is_plain = vs_str_ends(name, ".weight") || vs_str_ends(name, ".bias");
-    const bool is_kept = !vs_dtype_is_float(stored) || (ld->stored_quantised != NULL &&
-                                                        (!is_wide_float(stored) || !is_plain));
-    return is_kept ? stored : ld->load_dtype;
-}
-
 bool load_is_absent(const vs_target *target)
 {
     return target->source_count == 0 &&
@@ -139,7 +94,8 @@ static uint64_t producer_rate(const loader *ld)
             break;
         }
     }
-    if (ld->warm_bytes < ld->total_src_bytes) {
+    const bool is_unpacked = ld->unpack.count > 0; /* no copy job waits for the disk */
+    if (!is_unpacked && ld->warm_bytes < ld->total_src_bytes) {
         per_thread = min_u64(per_thread, disk->mmap_read_bps);
         total = min_u64(total, disk->read_bps);
     }
@@ -204,17 +160,12 @@ bool load_resolve_rules(loader *ld, vs_err *err)
         return vs_fail(err, VS_ERR_LIMIT, "--workers %" PRIu32 " is above the limit of %u",
                        scenario->workers, LOAD_WORKERS_MAX);
     }
-    ld->stored_quantised = find_stored_quantised(ld->model);
-    if (scenario->quant != VS_QUANT_NONE && ld->stored_quantised != NULL) {
-        return vs_fail(err, VS_ERR_VALUE,
-                       "--quant %s: the checkpoint is quantised already (%s is stored as %s); "
-                       "leave --quant out",
-                       vs_quant_name(scenario->quant), ld->stored_quantised->name,
-                       vs_dtype_name(ld->stored_quantised->dtype));
+    if (!load_resolve_stored(ld, err)) {
+        return false;
     }
     const uint32_t cores =
         ld->machine->host.cores > 0 ? ld->machine->host.cores : DEFAULT_WORKERS;
-    ld->load_dtype = resolve_dtype(ld);
+    ld->load_dtype = load_stored_dtype(ld, resolve_dtype(ld));
     ld->is_async = resolve_async(ld);
     ld->has_warmup = resolve_warmup(ld);
     ld->worker_count = scenario->workers > 0
@@ -225,27 +176,14 @@ bool load_resolve_rules(loader *ld, vs_err *err)
 
 /* ---- warm-up [3] ------------------------------------------------------------------------- */
 
-static uint32_t warmup_bits(const loader *ld, const vs_target *target, vs_dtype dtype)
-{
-    if (!load_is_quantised(ld->scenario->quant, target)) {
-        return vs_dtype_bits(dtype);
-    }
-    return ld->scenario->quant == VS_QUANT_BNB_INT8 ? 8 : 4;
-}
-
 /* What the model will take on the device, as the warm-up counts it: state-dict entries, tied names once. */
 static vs_bytes warmup_wish(const loader *ld)
 {
     vs_bytes total = 0;
-    for (uint32_t i = 0; i < ld->model->target_count; i++) {
-        const vs_target *target = &ld->model->targets[i];
-        if ((target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) != 0) {
-            continue;
-        }
-        const vs_dtype dtype = load_target_dtype(ld, target);
-        uint64_t bytes = 0;
-        if (!vs_muldiv_u64(target->elements, warmup_bits(ld, target, dtype), 8, &bytes) ||
-            !vs_add_u64(total, bytes, &total)) {
+    for (uint32_t i = 0; i < ld->param_count; i++) {
+        const bool is_counted =
+            (ld->params[i].meta->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) == 0;
+        if (is_counted && !vs_add_u64(total, ld->params[i].meta_bytes, &total)) {
             return UINT64_MAX;
         }
     }

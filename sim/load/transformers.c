@@ -99,7 +99,7 @@ const char *load_job_name(const loader *ld, uint32_t job)
 
 const char *load_mapping_name(const loader *ld, uint32_t mapping)
 {
-    return ld->model->targets[ld->mappings[mapping].target].name;
+    return ld->params[ld->mappings[mapping].param].target->name;
 }
 
 void load_surface(loader *ld, const char *name)
@@ -132,25 +132,73 @@ void load_finish(loader *ld, load_end end)
 
 /* ---- the work ------------------------------------------------------------------------------ */
 
-static bool fill_job(loader *ld, uint32_t tensor_index, load_job *job, vs_err *err)
+/* Two tensors that were put together in host memory are one job, that of the first. */
+static bool is_joined(const load_param *param)
+{
+    return param->target->merge == VS_MERGE_CAT && param->merge == VS_MERGE_NONE;
+}
+
+static bool add_source(const loader *ld, const load_param *param, uint32_t tensor_index,
+                       load_job *job)
 {
     const vs_tensor *tensor = &ld->model->tensors[tensor_index];
-    const vs_target *target = &ld->model->targets[tensor->target];
-    const vs_dtype dtype = load_target_dtype(ld, target);
-    *job = (load_job){.src_bytes = tensor->size_bytes,
-                      .tensor = tensor_index,
+    const vs_bytes host_bytes = unpack_host_bytes(ld, param, tensor);
+    vs_bytes bytes = 0;
+    job->is_in_ram = host_bytes > 0;
+    return vs_dtype_bytes(load_job_dtype(ld, param, tensor_index), tensor->elements, &bytes) &&
+           vs_add_u64(job->dst_bytes, bytes, &job->dst_bytes) &&
+           vs_add_u64(job->src_bytes, job->is_in_ram ? host_bytes : tensor->size_bytes,
+                      &job->src_bytes);
+}
+
+static bool fill_job(loader *ld, uint32_t tensor_index, const load_param *param, load_job *job,
+                     vs_err *err)
+{
+    const vs_tensor *tensor = &ld->model->tensors[tensor_index];
+    const vs_dtype dtype = load_job_dtype(ld, param, tensor_index);
+    const uint32_t count = is_joined(param) ? param->target->source_count : 1;
+    *job = (load_job){.tensor = tensor_index,
                       .mapping = UINT32_MAX,
                       .name = vs_tape_name(ld->tape, tensor->name),
-                      .needs_cast = dtype != tensor->dtype};
-    if (!vs_dtype_bytes(dtype, tensor->elements, &job->dst_bytes) ||
-        !vs_add_u64(ld->total_src_bytes, job->src_bytes, &ld->total_src_bytes)) {
+                      .is_dropped = load_is_host_only(param, tensor)};
+    bool is_fine = true;
+    for (uint32_t i = 0; i < count; i++) {
+        is_fine = is_fine &&
+                  add_source(ld, param, count == 1 ? tensor_index : param->sources[i], job);
+    }
+    job->needs_cast =
+        dtype != (job->is_in_ram ? unpack_host_dtype(ld, param, tensor) : tensor->dtype);
+    if (!is_fine || !vs_add_u64(ld->total_src_bytes, job->src_bytes, &ld->total_src_bytes)) {
         return vs_fail(err, VS_ERR_VALUE, "tensor %s: its size overflows 64 bits",
                        tensor->name);
     }
     return true;
 }
 
-static bool build_jobs(loader *ld, uint32_t *job_of_tensor, vs_err *err)
+/* Which parameter each tensor is for, UINT32_MAX: none, so it is never read. */
+static bool place_tensors(loader *ld, uint32_t *param_of_tensor, uint32_t *source_count,
+                          vs_err *err)
+{
+    *source_count = 0;
+    for (uint32_t i = 0; i < ld->model->tensor_count; i++) {
+        param_of_tensor[i] = UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < ld->param_count; i++) {
+        const load_param *param = &ld->params[i];
+        const uint32_t count = is_joined(param) ? 1 : param->target->source_count;
+        for (uint32_t s = 0; s < count; s++) {
+            param_of_tensor[param->sources[s]] = i;
+        }
+        if (count > UINT32_MAX - *source_count) {
+            return vs_fail(err, VS_ERR_LIMIT, "more than 2^32 sources");
+        }
+        *source_count += count;
+    }
+    return true;
+}
+
+/* In key order. The array comes back with each tensor's job instead of its parameter. */
+static bool build_jobs(loader *ld, uint32_t *job_of_tensor, uint32_t *param_of_job, vs_err *err)
 {
     const vs_model *model = ld->model;
     ld->jobs = VS_ARRAY(ld->arena, load_job, model->tensor_count);
@@ -158,64 +206,100 @@ static bool build_jobs(loader *ld, uint32_t *job_of_tensor, vs_err *err)
         return vs_fail_memory(err, ld->arena, "copy jobs");
     }
     for (uint32_t i = 0; i < model->tensor_count; i++) {
+        const uint32_t param = job_of_tensor[i];
         job_of_tensor[i] = NO_JOB;
-        if (model->tensors[i].target == VS_NO_TARGET) {
+        if (param == UINT32_MAX) {
             continue; /* unexpected: skipped, never read */
         }
-        if (!fill_job(ld, i, &ld->jobs[ld->job_count], err)) {
+        if (!fill_job(ld, i, &ld->params[param], &ld->jobs[ld->job_count], err)) {
             return false;
         }
+        param_of_job[ld->job_count] = param;
         job_of_tensor[i] = ld->job_count++;
     }
     return true;
 }
 
-static bool fill_mapping(loader *ld, uint32_t target_index, const uint32_t *job_of_tensor,
+/* What the sources become: themselves, one tensor as large as they are, or the weight they stand for. */
+static bool finished_bytes(const loader *ld, const load_param *param,
+                           const load_mapping *mapping, vs_bytes *out)
+{
+    vs_bytes total = param->has_offset ? 4 : 0;
+    if (param->decode == DECODE_FP8 || param->decode == DECODE_MXFP4) {
+        return vs_dtype_bytes(param->dtype, param->target->elements, out);
+    }
+    for (uint32_t s = 0; s < mapping->source_count; s++) {
+        const load_job *job = &ld->jobs[ld->sources[mapping->first_source + s]];
+        if (!job->is_dropped && !vs_add_u64(total, job->dst_bytes, &total)) {
+            return false;
+        }
+    }
+    *out = total;
+    return true;
+}
+
+static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_of_tensor,
                          uint32_t *source_count, vs_err *err)
 {
-    const vs_target *target = &ld->model->targets[target_index];
+    const load_param *param = &ld->params[param_index];
+    const uint32_t count = is_joined(param) ? 1 : param->target->source_count;
     load_mapping *mapping = &ld->mappings[ld->mapping_count];
-    *mapping = (load_mapping){.target = target_index,
+    *mapping = (load_mapping){.param = param_index,
                               .first_source = *source_count,
-                              .source_count = target->source_count,
-                              .pending = target->source_count,
+                              .source_count = count,
+                              .pending = count,
                               .failed_job = NO_JOB,
-                              .name = vs_tape_name(ld->tape, target->name)};
-    for (uint32_t s = 0; s < target->source_count; s++) {
-        const uint32_t job = job_of_tensor[ld->model->sources[target->first_source + s]];
+                              .name = vs_tape_name(ld->tape, param->target->name)};
+    for (uint32_t s = 0; s < count; s++) {
+        const uint32_t job = job_of_tensor[param->sources[s]];
         vs_assert(job != NO_JOB);
         ld->sources[(*source_count)++] = job;
         ld->jobs[job].mapping = ld->mapping_count;
         mapping->src_bytes += ld->jobs[job].src_bytes; /* bounded by total_src_bytes */
     }
-    if (!vs_dtype_bytes(load_target_dtype(ld, target), target->elements, &mapping->bytes)) {
+    if (!finished_bytes(ld, param, mapping, &mapping->bytes)) {
         return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits",
-                       target->name);
+                       param->target->name);
+    }
+    if (param->decode == DECODE_FP8 && count > ld->decoding.output_room) {
+        ld->decoding.output_room = count;
     }
     ld->mapping_count++;
     return true;
 }
 
 /* First-seen order: a mapping is created by the first of its keys. */
-static bool build_mappings(loader *ld, const uint32_t *job_of_tensor, vs_err *err)
+static bool build_mappings(loader *ld, const uint32_t *job_of_tensor,
+                           const uint32_t *param_of_job, uint32_t source_room, vs_err *err)
 {
-    const vs_model *model = ld->model;
-    ld->mappings = VS_ARRAY(ld->arena, load_mapping, model->target_count);
-    ld->sources = VS_ARRAY(ld->arena, uint32_t, model->source_count);
+    ld->mappings = VS_ARRAY(ld->arena, load_mapping, ld->param_count);
+    ld->sources = VS_ARRAY(ld->arena, uint32_t, source_room);
     if (ld->mappings == NULL || ld->sources == NULL) {
         return vs_fail_memory(err, ld->arena, "mappings");
     }
     uint32_t source_count = 0;
     for (uint32_t j = 0; j < ld->job_count; j++) {
-        if (ld->jobs[j].mapping != UINT32_MAX) {
-            continue;
-        }
-        const uint32_t target = model->tensors[ld->jobs[j].tensor].target;
-        if (!fill_mapping(ld, target, job_of_tensor, &source_count, err)) {
+        if (ld->jobs[j].mapping == UINT32_MAX &&
+            !fill_mapping(ld, param_of_job[j], job_of_tensor, &source_count, err)) {
             return false;
         }
     }
-    return true;
+    ld->decoding.outputs = VS_ARRAY(ld->arena, vs_block, ld->decoding.output_room);
+    return ld->decoding.outputs != NULL || vs_fail_memory(err, ld->arena, "mappings");
+}
+
+static bool build_work(loader *ld, vs_err *err)
+{
+    uint32_t source_count = 0;
+    uint32_t *of_tensor = VS_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
+    uint32_t *param_of_job = VS_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
+    if (of_tensor == NULL || param_of_job == NULL) {
+        return vs_fail_memory(err, ld->arena, "copy jobs");
+    }
+    return load_build_params(ld, err) && unpack_setup(ld, err) &&
+           place_tensors(ld, of_tensor, &source_count, err) &&
+           build_jobs(ld, of_tensor, param_of_job, err) &&
+           build_mappings(ld, of_tensor, param_of_job, source_count, err);
 }
 
 /* ---- links, lanes, threads ---------------------------------------------------------------------- */
@@ -268,19 +352,15 @@ bool load_setup(loader *ld, vs_err *err)
     if (!load_resolve_rules(ld, err)) {
         return false;
     }
-    uint32_t *job_of_tensor = VS_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
-    if (job_of_tensor == NULL) {
-        return vs_fail_memory(err, ld->arena, "copy jobs");
-    }
-    if (!build_jobs(ld, job_of_tensor, err) || !build_mappings(ld, job_of_tensor, err) ||
-        !make_links(ld, err) || !make_workers(ld, err)) {
+    if (!build_work(ld, err) || !make_links(ld, err) || !make_workers(ld, err)) {
         return false;
     }
     if (ld->scenario->cache == VS_CACHE_WARM) {
         const vs_host *host = &ld->machine->host;
+        const vs_bytes files = unpack_file_bytes(ld);
         const vs_bytes room =
             host->ram_bytes > host->base_rss_bytes ? host->ram_bytes - host->base_rss_bytes : 0;
-        ld->warm_bytes = ld->total_src_bytes < room ? ld->total_src_bytes : room;
+        ld->warm_bytes = files < room ? files : room;
     }
     /* After the jobs: the producers' rate depends on whether they cast. */
     load_resolve_rates(ld);
@@ -292,7 +372,7 @@ bool load_setup(loader *ld, vs_err *err)
 
 /* ---- starting ---------------------------------------------------------------------------------------- */
 
-static void phase(loader *ld, const char *name)
+void load_phase(loader *ld, const char *name)
 {
     const vs_event event = {.time_ns = vs_engine_now(ld->engine),
                             .kind = VS_EV_PHASE,
@@ -366,6 +446,13 @@ static bool start_workers(loader *ld)
     return vs_process_start(ld->engine, &ld->dispatcher);
 }
 
+static bool start_consumer(loader *ld, consume_state state, vs_err *err)
+{
+    ld->consumer.state = (uint32_t)state;
+    return vs_process_start(ld->engine, &ld->consumer) ||
+           vs_fail_memory(err, ld->arena, "processes");
+}
+
 bool load_start(loader *ld, vs_err *err)
 {
     if (!host_take_anon(ld, ld->machine->host.base_rss_bytes)) {
@@ -375,11 +462,37 @@ bool load_start(loader *ld, vs_err *err)
     if (ld->warm_bytes > 0) {
         host_file_read(ld, ld->warm_bytes);
     }
-    phase(ld, "warm-up");
+    if (unpack_comes_first(ld)) {
+        load_phase(ld, "unpack");
+        return start_consumer(ld, CONSUME_UNPACK, err);
+    }
+    load_phase(ld, "warm-up");
     if (ld->has_warmup && !warm_up(ld)) {
         return true;
     }
-    phase(ld, "load");
-    const bool is_started = start_workers(ld) && vs_process_start(ld->engine, &ld->consumer);
-    return is_started ? true : vs_fail_memory(err, ld->arena, "processes");
+    if (ld->unpack.count > 0) {
+        load_phase(ld, "unpack");
+        return start_consumer(ld, CONSUME_UNPACK, err);
+    }
+    load_phase(ld, "load");
+    return start_workers(ld) ? start_consumer(ld, CONSUME_START, err)
+                             : vs_fail_memory(err, ld->arena, "processes");
+}
+
+/* The files are in host memory. */
+bool load_go_on(loader *ld)
+{
+    if (unpack_comes_first(ld)) {
+        load_phase(ld, "warm-up");
+        if (ld->has_warmup && !warm_up(ld)) {
+            return false;
+        }
+    }
+    load_phase(ld, "load");
+    if (!start_workers(ld)) {
+        ld->is_exhausted = true;
+        load_finish(ld, END_LOADED);
+        return false;
+    }
+    return true;
 }

@@ -24,6 +24,7 @@ typedef struct {
     vs_tensor *tensors;
     uint32_t tensor_count;
     vs_bytes data_bytes;
+    bool is_legacy;
 } file_header;
 
 static bool out_of_memory(const reading *r, const char *what)
@@ -50,7 +51,8 @@ static bool read_torch(const reading *r, const char *path, file_header *header,
     if (!vs_torch_bin_read(&torch, r->arena, path, r->model, file_bytes, r->err)) {
         return false;
     }
-    *header = (file_header){torch.tensors, torch.tensor_count, torch.data_bytes};
+    *header = (file_header){torch.tensors, torch.tensor_count, torch.data_bytes,
+                            torch.is_legacy};
     return vs_add_u64(*r->shared_elements, torch.shared_elements, r->shared_elements) ||
            vs_fail(r->err, VS_ERR_VALUE, "the tensors have more than 2^64 elements");
 }
@@ -62,7 +64,7 @@ static bool read_safetensors(const reading *r, const char *path, file_header *he
     if (!vs_safetensors_read(&st, r->arena, path, file_bytes, r->err)) {
         return false;
     }
-    *header = (file_header){st.tensors, st.tensor_count, st.data_bytes};
+    *header = (file_header){st.tensors, st.tensor_count, st.data_bytes, false};
     return true;
 }
 
@@ -88,6 +90,7 @@ static bool read_shard(const reading *r, uint32_t i, file_header *header, vs_sha
     }
     shard->file = r->c->files[i];
     shard->size_bytes = header->data_bytes;
+    shard->is_legacy = header->is_legacy;
     return true;
 }
 

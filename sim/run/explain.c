@@ -6,17 +6,36 @@ static vs_bytes rounded(vs_bytes bytes)
     return bytes == 0 ? 0 : (bytes / 512 + (bytes % 512 != 0)) * 512;
 }
 
-/* What one parameter ends as: quantised, or in the load dtype; one that the checkpoint lacks always so. */
-static vs_bytes planned_bytes(const loader *ld, const vs_target *target)
+/* Each of the stored tensors stays a block of its own. */
+static vs_bytes adopted_bytes(const loader *ld, const load_param *param)
 {
-    const vs_dtype dtype = load_target_dtype(ld, target);
+    vs_bytes total = param->has_offset ? rounded(4) : 0;
+    for (uint32_t i = 0; i < param->target->source_count; i++) {
+        const vs_tensor *tensor = &ld->model->tensors[param->sources[i]];
+        if (!load_is_host_only(param, tensor) &&
+            !vs_add_u64(total, rounded(tensor->size_bytes), &total)) {
+            return UINT64_MAX / 2;
+        }
+    }
+    return total;
+}
+
+/* What one parameter ends as: quantised, or in the load dtype; one that the checkpoint lacks always so. */
+static vs_bytes planned_bytes(const loader *ld, const load_param *param)
+{
+    const vs_target *target = param->target;
+    const vs_dtype dtype = param->dtype;
     const vs_quant experts = load_expert_quant(ld->scenario, target);
     quant_plan plan = {0};
     vs_bytes bytes = 0;
     bool is_planned = false;
     if (load_is_absent(target)) {
-        is_planned = false;
-    } else if (load_is_quantised(ld->scenario->quant, target)) {
+        return rounded(load_missing_bytes(param));
+    }
+    if (param->decode == DECODE_ADOPT || param->decode == DECODE_SWIZZLE) {
+        return adopted_bytes(ld, param);
+    }
+    if (load_is_quantised(ld->scenario->quant, target)) {
         is_planned = load_quant_plan(&plan, ld->scenario->quant, target, dtype);
     } else if (experts != VS_QUANT_NONE) {
         is_planned = load_expert_plan(&plan, experts, target, dtype);
@@ -30,10 +49,10 @@ static vs_bytes planned_bytes(const loader *ld, const vs_target *target)
 vs_bytes run_planned_bytes(const loader *ld)
 {
     vs_bytes total = 0;
-    for (uint32_t i = 0; i < ld->model->target_count; i++) {
-        const vs_target *target = &ld->model->targets[i];
-        if ((target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) == 0 &&
-            !vs_add_u64(total, planned_bytes(ld, target), &total)) {
+    for (uint32_t i = 0; i < ld->param_count; i++) {
+        const load_param *param = &ld->params[i];
+        if ((param->target->flags & (VS_TF_TIED | VS_TF_NON_PERSISTENT)) == 0 &&
+            !vs_add_u64(total, planned_bytes(ld, param), &total)) {
             return UINT64_MAX;
         }
     }
@@ -51,6 +70,9 @@ static vs_bytes room(const loader *ld)
 
 static const char *form(const loader *ld)
 {
+    if (ld->stored.is_quantised && !ld->stored.is_dequantised) {
+        return ld->model->quant.label;
+    }
     return ld->scenario->quant == VS_QUANT_NONE ? vs_dtype_torch_name(ld->load_dtype)
                                                 : vs_quant_name(ld->scenario->quant);
 }
@@ -114,6 +136,52 @@ static const char *reason_prefetch(const loader *ld)
         vs_format_rate(ld->quantise_bps, quantised), f->mappings_done, ld->mapping_count);
 }
 
+/* PyTorch's exception is caught inside the operation, so nothing is raised. */
+static const char *reason_on_host(const loader *ld)
+{
+    char asked[VS_TEXT_BYTES];
+    char left[VS_TEXT_BYTES];
+    return vs_arena_printf(
+        ld->arena,
+        "%s more were needed to dequantise one parameter; Transformers catches that, does it "
+        "on "
+        "the CPU and leaves it there: the load ends without an error, but %" PRIu32
+        " parameters (%s) are in host memory and the model does not run.",
+        vs_format_size(ld->failure.info.attempted_bytes, asked), ld->on_host,
+        vs_format_size(ld->on_host_bytes, left));
+}
+
+static const char *shape_text(const loader *ld, const vs_tensor *tensor)
+{
+    return tensor->dim_count < 2 ? vs_arena_printf(ld->arena, "[%" PRIu64 "]", tensor->elements)
+                                 : vs_arena_printf(ld->arena, "[%" PRIu64 ", %" PRIu64 "]",
+                                                   tensor->shape[tensor->dim_count - 2],
+                                                   tensor->shape[tensor->dim_count - 1]);
+}
+
+/* Fp8Dequantize raises; the loader catches, goes on, and raises at the end [2.5]. */
+static const char *reason_misfit(const loader *ld)
+{
+    const load_mapping *mapping = &ld->mappings[ld->misfits.mapping];
+    const load_param *param = &ld->params[mapping->param];
+    const uint32_t weights = param->target->source_count - param->target->companion_count;
+    const uint32_t *sources = param->sources;
+    const vs_tensor *weight = &ld->model->tensors[sources[ld->misfits.weight]];
+    const vs_tensor *scales = &ld->model->tensors[sources[weights + ld->misfits.weight]];
+    const char *shape = shape_text(ld, weight);
+    const char *grid = shape_text(ld, scales);
+    return shape == NULL || grid == NULL
+               ? NULL
+               : vs_arena_printf(
+                     ld->arena,
+                     "Transformers 5.12.1 dequantises only weights that are a whole "
+                     "multiple of their scales: %s is %s, its scales are %s. It "
+                     "leaves %" PRIu32 " such parameters without values and raises "
+                     "\"We encountered some issues during automatic conversion of "
+                     "the weights\" after the load.",
+                     weight->name, shape, grid, ld->misfits.count);
+}
+
 static const char *reason_other(const loader *ld)
 {
     const load_failure *f = &ld->failure;
@@ -125,6 +193,10 @@ static const char *reason_other(const loader *ld)
     if (vs_str_is(vs_str_of(f->stage), "merge")) {
         what = "to stack and concatenate the experts of one layer, which for a moment needs "
                "them twice";
+    } else if (vs_str_is(vs_str_of(f->stage), "dequantise")) {
+        what = "to dequantise one parameter, whose packed and wide forms are alive together";
+    } else if (vs_str_is(vs_str_of(f->stage), "swizzle")) {
+        what = "to bring one parameter into the layout of its kernels, beside its source";
     } else if (vs_str_is(vs_str_of(f->stage), "quantise")) {
         what = "to quantise one parameter, whose source stays until the result is there";
     } else if (vs_str_is(vs_str_of(f->stage), "warmup")) {
@@ -146,13 +218,20 @@ static const char *reason_other(const loader *ld)
 static const char *reason_of(const loader *ld, vs_verdict verdict)
 {
     char ram[VS_TEXT_BYTES];
+    const load_failure *f = &ld->failure;
     const vs_bytes planned = run_planned_bytes(ld);
     if (verdict == VS_VERDICT_HOST_OOM) {
         return vs_arena_printf(ld->arena, "The process needs more than the host's %s of RAM.",
                                vs_format_size(ld->machine->host.ram_bytes, ram));
     }
+    if (verdict == VS_VERDICT_FAILED) {
+        return reason_misfit(ld);
+    }
     if (verdict != VS_VERDICT_OOM) {
         return "";
+    }
+    if (ld->on_host > 0 && !f->has_surfaced) {
+        return reason_on_host(ld);
     }
     if (vs_str_is(vs_str_of(ld->failure.stage), "context")) {
         return reason_context(ld);
@@ -196,8 +275,11 @@ static const char *headline_of(const vs_run_result *result, const loader *ld)
                     stats->reserved_bytes[VS_STAT_ALL].peak,
                 a),
             vs_format_size(gpu->total_bytes, b));
-    case VS_VERDICT_DISK_FULL:
     case VS_VERDICT_FAILED:
+        return vs_arena_printf(
+            ld->arena, "FAILED: %" PRIu32 " of %" PRIu32 " parameters cannot be dequantised",
+            ld->misfits.count, ld->mapping_count);
+    case VS_VERDICT_DISK_FULL:
     case VS_VERDICT_COUNT: break;
     }
     return "FAILED";

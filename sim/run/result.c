@@ -128,6 +128,8 @@ void run_fill_result(vs_run_result *result, const loader *ld, const vs_timeline 
             "link: the ratio that reproduces the one published measurement of a racing "
             "quantiser (huggingface/transformers #44576)");
     }
+    load_stored_assume(ld, &result->machine);
+    unpack_assume(ld, &result->machine);
     drop_unused(result);
     fill_bottleneck(result, tl);
 }

@@ -152,6 +152,7 @@ static vs_verdict verdict_of(const loader *ld)
     case END_OOM: return VS_VERDICT_OOM;
     case END_HOST_OOM: return VS_VERDICT_HOST_OOM;
     case END_LOADED: return VS_VERDICT_FITS;
+    case END_FAILED:
     case END_RUNNING: break;
     }
     return VS_VERDICT_FAILED;
@@ -205,7 +206,7 @@ bool vs_run(vs_arena *arena, const vs_run_input *input, vs_run_result *result,
     made.load_dtype = ld->load_dtype;
     made.is_async = ld->is_async;
     made.load_ns = ld->end_ns;
-    if (!run_explain(&made, ld, err)) {
+    if (!run_explain(&made, ld, err) || !run_describe_format(&made, ld, err)) {
         return false;
     }
     put_meta(ld->tape, input, &made, arena);

@@ -172,6 +172,7 @@ typedef struct {
     const char *file;    /* name as the index has it, "" for config-only models */
     vs_bytes size_bytes; /* data bytes of its tensors */
     vs_bytes file_bytes; /* header included; 0: unknown */
+    bool is_legacy;      /* .bin from before PyTorch 1.6: read into memory, never mapped */
 } vs_shard;
 
 /* A part of the checkpoint that the architecture does not load, though it is well known. */

@@ -51,8 +51,9 @@ typedef struct {
     uint32_t gpu;
     vs_ns time_ns;
     vs_bytes requested_bytes, attempted_bytes, free_bytes, allocated_bytes, reserved_bytes;
-    const char *tensor;    /* checkpoint tensor or target being made */
-    const char *stage;     /* "context", "warmup", "copy", "merge", "quantise", "finalise" */
+    const char *tensor; /* checkpoint tensor or target being made */
+    /* "context", "warmup", "copy", "swizzle", "dequantise", "merge", "quantise", "finalise" */
+    const char *stage;
     uint32_t consumed_ppm; /* share of the checkpoint bytes in final place, millionths */
     bool has_surfaced;
     vs_ns surface_time_ns; /* where the program would notice [2.5] */
@@ -68,6 +69,8 @@ typedef struct {
         is_reported; /* caught, and nothing worse came: raised after the load as a conversion error */
 } vs_oom_result;
 
+#define VS_RUN_NOTES_MAX 4
+
 typedef struct {
     vs_verdict verdict;
     vs_gpu_result gpus[VS_GPUS_MAX];
@@ -76,7 +79,7 @@ typedef struct {
     bool has_oom; /* the verdict is oom */
     vs_oom_result oom;
     const char *headline; /* one line, the verdict first: "FITS: peak 12.90 GiB of 23.64 GiB" */
-    const char *reason;   /* why it ran out, one sentence; "" when it fits */
+    const char *reason;   /* why it ran out or failed, one sentence; "" when it fits */
     vs_bytes host_capacity_bytes, host_peak_anon_bytes, host_peak_pinned_bytes,
         host_peak_file_bytes;
     vs_bytes disk_read_bytes, disk_written_bytes;
@@ -91,7 +94,14 @@ typedef struct {
         needed_bytes; /* the finished model, CUDA context and other processes: no card below it will do */
     vs_bytes loaded_bytes; /* final parameter bytes on the device */
     uint64_t event_count;  /* engine events executed */
-    vs_machine machine;    /* as resolved, with `assumed` completed by the loader */
+    /* How the checkpoint is stored and whether it is loaded so: "fp8, blocks of 128 x 128; loaded as stored (...)".
+     * "" for plain tensors that are mapped. */
+    const char *format;
+    bool is_stored_quantised;            /* its tensors are packed or narrow */
+    bool is_dequantised;                 /* ... and the card is too old for them */
+    const char *notes[VS_RUN_NOTES_MAX]; /* what the user should know about this load */
+    uint32_t note_count;
+    vs_machine machine; /* as resolved, with `assumed` completed by the loader */
 } vs_run_result;
 
 typedef struct {
