@@ -90,6 +90,20 @@ static bool check_args(const cli_args *args, vs_err *err)
     return true;
 }
 
+/* Only where version 5 fuses what version 4 keeps apart. */
+static bool list_modules_4(cli *c, inspection *in, vs_err *err)
+{
+    vs_module_4 *modules = NULL;
+    if (!vs_model_has_fused_experts(in->model)) {
+        return true;
+    }
+    if (!vs_model_modules_4(in->model, &c->inputs, &modules, &in->module_4_count, err)) {
+        return false;
+    }
+    in->modules_4 = modules;
+    return true;
+}
+
 int cmd_inspect(cli *c, int argc, char **argv)
 {
     cli_args args = {0};
@@ -102,10 +116,10 @@ int cmd_inspect(cli *c, int argc, char **argv)
     if (args.wants_help) {
         return cmd_help(c, 1, (char *[]){(char[]){"inspect"}});
     }
-    const inspection in = {&model, &summary, args.tensors};
+    inspection in = {.model = &model, .summary = &summary, .with_tensors = args.tensors};
     if (!check_args(&args, &err) || !cli_read_model(c, &model, args.scenario.model, &err) ||
         !vs_model_summarise(&summary, &model, &c->inputs, &err) ||
-        !write_result(&args, &in, &err)) {
+        !list_modules_4(c, &in, &err) || !write_result(&args, &in, &err)) {
         return cli_error(&err);
     }
     return EXIT_OK;

@@ -7,6 +7,9 @@
 typedef struct {
     const vs_model *model;
     const vs_model_summary *summary;
+    const vs_module_4
+        *modules_4; /* what Transformers 4 keeps apart; NULL: the same as version 5 */
+    uint32_t module_4_count;
     bool with_tensors;
 } inspection;
 

@@ -59,6 +59,15 @@ static void tensors_json(vs_jwriter *w, const inspection *in)
     if (m->targets != m->modules) {
         targets_json(w, "loaded", in, m->targets, m->target_count);
     }
+    if (in->modules_4 == NULL) {
+        return;
+    }
+    vs_jw_array(w, "modules_4");
+    for (uint32_t i = 0; i < in->module_4_count; i++) {
+        const vs_module_4 *const t = &in->modules_4[i];
+        tensor_json(w, t->name, t->shape, t->dim_count, in->summary->load_dtype, "parameter");
+    }
+    vs_jw_end(w);
 }
 
 static void amount_json(vs_jwriter *w, const char *key, const vs_amount *amount)
@@ -268,6 +277,9 @@ void inspect_json(vs_jwriter *w, const inspection *in)
     vs_jw_u64(w, "loaded_parameters", m->loaded_parameters);
     vs_jw_u64(w, "loaded_tensors", s->loaded.tensors);
     vs_jw_u64(w, "loaded_bytes", s->loaded.bytes);
+    if (in->modules_4 != NULL) {
+        vs_jw_u64(w, "transformers_4_tensors", in->module_4_count);
+    }
     vs_jw_str(w, "load_dtype", vs_dtype_name(s->load_dtype));
     vs_jw_u64(w, "active_parameters", s->active_parameters);
     dtypes_json(w, s);

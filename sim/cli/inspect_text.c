@@ -153,6 +153,23 @@ static void checkpoint_part(vs_outfile *out, const inspection *in)
     }
 }
 
+/* What version 5 fuses, version 4 keeps apart: the same bytes in more tensors. */
+static void version_4_part(vs_outfile *out, const inspection *in)
+{
+    char text[LINE_BYTES];
+    char count[VS_TEXT_BYTES];
+    if (in->modules_4 == NULL) {
+        return;
+    }
+    (void)snprintf(
+        text, sizeof text,
+        "experts of a layer are fused into two parameters; Transformers 4 keeps every "
+        "matrix of every expert apart: %s tensors with the checkpoint's names",
+        vs_format_grouped(in->module_4_count, count));
+    vs_outfile_printf(out, "\n");
+    item(out, "fused", text);
+}
+
 static void loaded_part(vs_outfile *out, const inspection *in)
 {
     const vs_model_summary *const s = in->summary;
@@ -162,6 +179,7 @@ static void loaded_part(vs_outfile *out, const inspection *in)
     if (!is_quantised) {
         (void)snprintf(text, sizeof text, "as %s", vs_dtype_torch_name(s->load_dtype));
         table_row(out, text, &s->loaded);
+        version_4_part(out, in);
         return;
     }
     const quant_needs needs = inspect_quant_needs(in->model->quant.format);
@@ -176,6 +194,7 @@ static void loaded_part(vs_outfile *out, const inspection *in)
                    needs.capability, needs.below[0] == '\0' ? "" : "; ", needs.below);
     vs_outfile_printf(out, "\n");
     item(out, "quantised", text);
+    version_4_part(out, in);
 }
 
 /* ---- layers --------------------------------------------------------------------------------------------- */
