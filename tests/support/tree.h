@@ -132,7 +132,7 @@ static inline const char *tree_header(tree *t, const vs_model *m, uint32_t from,
 /* Opens root/name ("" for the root itself). */
 static inline bool tree_try(tree *t, const char *name)
 {
-    char path[TREE_PATH_BYTES + 64];
+    char path[2 * TREE_PATH_BYTES];
     (void)snprintf(path, sizeof path, "%s%s%s", t->root, name[0] == '\0' ? "" : "/", name);
     t->err = (vs_err){0};
     t->model = (vs_model){0};

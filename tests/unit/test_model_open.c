@@ -475,6 +475,159 @@ static void a_download_that_was_cut_short_is_seen(void **state)
     refused(t, "models--org--tiny-llama", "a link to a file that is not there");
 }
 
+/* ---- hub cache, as huggingface_hub leaves it ------------------------------------------------------------------ */
+
+#define HUB      "models--org--tiny-llama"
+#define SNAPSHOT HUB "/snapshots/abc123"
+
+/* A snapshot whose index names a.safetensors and b.safetensors, of which those with a blob are here. */
+static void make_sharded_hub(tree *t, const vs_model *m, bool has_first, bool has_second)
+{
+    make_hub(t, TINY_LLAMA);
+    tree_text(t, HUB "/refs/main", "abc123");
+    put_index(t, m, 10, "");
+    char from[TREE_PATH_BYTES + 64];
+    char to[TREE_PATH_BYTES + 64];
+    (void)snprintf(from, sizeof from, "%s/model.safetensors.index.json", t->root);
+    (void)snprintf(to, sizeof to, "%s", tree_add(t, HUB "/blobs/3a", false));
+    assert_int_equal(rename(from, to), 0);
+    tree_link(t, SNAPSHOT "/model.safetensors.index.json", "../../blobs/3a");
+    if (has_first) {
+        put_shard(t, HUB "/blobs/4b", m, 0, 10);
+        tree_link(t, SNAPSHOT "/a.safetensors", "../../blobs/4b");
+    }
+    if (has_second) {
+        put_shard(t, HUB "/blobs/5c", m, 10, m->tensor_count);
+        tree_link(t, SNAPSHOT "/b.safetensors", "../../blobs/5c");
+    }
+}
+
+static void a_sharded_snapshot_is_read_through_its_links(void **state)
+{
+    tree *t = *state;
+    const vs_model m = model_of(t, TINY_LLAMA);
+    make_sharded_hub(t, &m, true, true);
+    opens(t, HUB);
+    assert_string_equal(t->model.name, "org/tiny-llama");
+    assert_int_equal(t->model.shard_count, 2);
+    assert_int_equal(t->model.tensor_count, m.tensor_count);
+    assert_int_equal(t->model.note_count, 0);
+    opens(t, SNAPSHOT "/model.safetensors.index.json");
+    assert_string_equal(t->model.name, "org/tiny-llama");
+}
+
+static void a_download_that_lacks_a_shard_names_it(void **state)
+{
+    tree *t = *state;
+    const vs_model m = model_of(t, TINY_LLAMA);
+    make_sharded_hub(t, &m, true, false);
+    tree_text(t, HUB "/blobs/5c.incomplete", "half of it");
+    refused(t, HUB, "shard b.safetensors is missing");
+    refused(t, HUB, "the download is incomplete");
+    refused(t, HUB, SNAPSHOT "/b.safetensors");
+    tree_link(t, SNAPSHOT "/b.safetensors",
+              "../../blobs/5c"); /* and one whose blob went away */
+    refused(t, HUB, SNAPSHOT "/b.safetensors");
+    refused(t, HUB, "a link to a file that is not there; is the download complete?");
+}
+
+static void a_download_without_any_shard_is_told_from_its_config(void **state)
+{
+    tree *t = *state;
+    const vs_model m = model_of(t, TINY_LLAMA);
+    make_sharded_hub(t, &m, false, false);
+    opens(t, HUB);
+    assert_string_equal(t->model.source, "config");
+    assert_int_equal(t->model.tensor_count, m.tensor_count);
+    assert_true(has_note(&t->model, "none of the 2 shards that the index names is here"));
+}
+
+static void a_shard_that_is_still_being_written_is_no_safetensors_file(void **state)
+{
+    tree *t = *state;
+    const vs_model m = model_of(t, TINY_LLAMA);
+    make_sharded_hub(t, &m, true, false);
+    tree_text(t, HUB "/blobs/5c", "half");
+    tree_link(t, SNAPSHOT "/b.safetensors", "../../blobs/5c");
+    refused(t, HUB, SNAPSHOT "/b.safetensors");
+}
+
+static void each_revision_is_its_own_model(void **state)
+{
+    tree *t = *state;
+    make_hub(t, TINY_LLAMA);
+    tree_folder(t, HUB "/snapshots/def456");
+    tree_text(t, HUB "/blobs/6d", TINY_MIXTRAL);
+    tree_link(t, HUB "/snapshots/def456/config.json", "../../blobs/6d");
+    tree_text(t, HUB "/refs/main", "def456");
+    tree_text(t, HUB "/refs/v1.0", "abc123");
+    opens(t, HUB);
+    assert_string_equal(t->model.model_type, "mixtral");
+    opens(t, SNAPSHOT);
+    assert_string_equal(t->model.model_type, "llama");
+    opens(t, SNAPSHOT "/config.json");
+    assert_string_equal(t->model.name, "org/tiny-llama");
+}
+
+static void a_snapshot_of_copies_instead_of_links_is_the_same(void **state)
+{
+    tree *t = *state;
+    tree_folder(t, HUB);
+    tree_folder(t, HUB "/snapshots");
+    tree_folder(t, SNAPSHOT);
+    tree_text(t, SNAPSHOT "/config.json",
+              TINY_LLAMA); /* Windows, or a cache on a disk without links */
+    opens(t, HUB);
+    assert_string_equal(t->model.name, "org/tiny-llama");
+}
+
+static void names_of_repositories_come_from_the_folder(void **state)
+{
+    static const char *const cases[][2] = {{"models--gpt2", "gpt2"},
+                                           {"models--a--b--c", "a/b--c"},
+                                           {"models--Org-1--x.y_z", "Org-1/x.y_z"}};
+    tree *t = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char path[128];
+        tree_folder(t, cases[i][0]);
+        (void)snprintf(path, sizeof path, "%s/snapshots", cases[i][0]);
+        tree_folder(t, path);
+        (void)snprintf(path, sizeof path, "%s/snapshots/abc", cases[i][0]);
+        tree_folder(t, path);
+        (void)snprintf(path, sizeof path, "%s/snapshots/abc/config.json", cases[i][0]);
+        tree_text(t, path, TINY_LLAMA);
+        opens(t, cases[i][0]);
+        assert_string_equal(t->model.name, cases[i][1]);
+    }
+}
+
+static void a_download_that_has_only_begun_says_so(void **state)
+{
+    tree *t = *state;
+    tree_folder(t, HUB);
+    tree_folder(t, HUB "/blobs");
+    tree_text(t, HUB "/blobs/1f.incomplete", "{");
+    refused(t, HUB, "neither config.json nor");
+    tree_folder(t, HUB "/snapshots");
+    refused(t, HUB, "no snapshot");
+    refused(t, HUB, "is the download complete?");
+    tree_folder(t, SNAPSHOT);
+    refused(t, HUB, "neither config.json nor");
+}
+
+static void a_ref_that_is_empty_or_strange_is_refused(void **state)
+{
+    static const char *const refs[] = {"", "\n", "../abc123", "abc123\ndef456", "abc 123"};
+    tree *t = *state;
+    make_hub(t, TINY_LLAMA);
+    for (size_t i = 0; i < sizeof refs / sizeof refs[0]; i++) {
+        tree_text(t, HUB "/refs/main", refs[i]);
+        refused(t, HUB, "expected the hash of a snapshot");
+    }
+    tree_text(t, HUB "/refs/main", "abc123\r\n");
+    opens(t, HUB);
+}
+
 /* ---- what is not a model ------------------------------------------------------------------------------------------- */
 
 static void folders_and_loops_in_place_of_files_are_refused(void **state)
@@ -572,6 +725,15 @@ int main(void)
         T(without_refs_the_only_snapshot_is_taken),
         T(a_hub_cache_that_leads_nowhere_says_where),
         T(a_download_that_was_cut_short_is_seen),
+        T(a_sharded_snapshot_is_read_through_its_links),
+        T(a_download_that_lacks_a_shard_names_it),
+        T(a_download_without_any_shard_is_told_from_its_config),
+        T(a_shard_that_is_still_being_written_is_no_safetensors_file),
+        T(each_revision_is_its_own_model),
+        T(a_snapshot_of_copies_instead_of_links_is_the_same),
+        T(names_of_repositories_come_from_the_folder),
+        T(a_download_that_has_only_begun_says_so),
+        T(a_ref_that_is_empty_or_strange_is_refused),
         T(folders_and_loops_in_place_of_files_are_refused),
         T(other_things_are_refused_with_what_was_expected),
         T(a_model_of_hundreds_of_gigabytes_costs_its_header_only),
