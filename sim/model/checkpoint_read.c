@@ -51,8 +51,8 @@ static bool read_torch(const reading *r, const char *path, file_header *header,
     if (!vs_torch_bin_read(&torch, r->arena, path, r->model, file_bytes, r->err)) {
         return false;
     }
-    *header = (file_header){torch.tensors, torch.tensor_count, torch.data_bytes,
-                            torch.is_legacy};
+    *header =
+        (file_header){torch.tensors, torch.tensor_count, torch.data_bytes, torch.is_legacy};
     return vs_add_u64(*r->shared_elements, torch.shared_elements, r->shared_elements) ||
            vs_fail(r->err, VS_ERR_VALUE, "the tensors have more than 2^64 elements");
 }

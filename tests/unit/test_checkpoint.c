@@ -181,6 +181,22 @@ static void a_bin_beside_its_config_is_the_configs_model(void **state)
     assert_string_equal(t->model.model_type, "llama");
 }
 
+static void a_file_of_before_1_6_is_told_apart(void **state)
+{
+    tree *t = *state;
+    const vs_model m = model_of(t, TINY_LLAMA);
+    bytes file = {0};
+    torch_legacy(&file);
+    put_file(t, "old.bin", &file);
+    put_bin(t, "new.bin", &m, (uint32_t[2]){0, 2}, NULL);
+    opens(t, "old.bin");
+    assert_true(t->model.shards[0].is_legacy);
+    assert_int_equal(t->model.shards[0].file_bytes, file.count);
+    opens(t, "new.bin");
+    assert_false(t->model.shards[0].is_legacy);
+    free_bytes(&file);
+}
+
 static void a_tied_head_in_a_bin_counts_once(void **state)
 {
     tree *t = *state;
@@ -517,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_bin_beside_its_config_is_the_configs_model),
+        T(a_file_of_before_1_6_is_told_apart),
         T(a_tied_head_in_a_bin_counts_once),
         T(without_a_config_the_headers_are_enough),
         T(files_are_preferred_as_transformers_does),

@@ -228,7 +228,7 @@ typedef struct {
     const char *name;         /* "llama-2-7b", or the folder's name */
     const char *model_type;   /* "llama", "" when unknown */
     const char *architecture; /* "LlamaForCausalLM" or "" */
-    /* "catalogue", "config", "safetensors", "gguf", ...: where the tensor list is from */
+    /* "catalogue", "config", "safetensors", "pytorch bin", "gguf", ...: where the tensor list is from */
     const char *source;
     const char *no_split_class; /* "LlamaDecoderLayer"; several are separated by commas */
     vs_dtype config_dtype;      /* torch_dtype of the config, VS_DT_COUNT: none */
@@ -269,8 +269,8 @@ typedef struct {
 /* ---- reading ------------------------------------------------------------------------------------- */
 
 /* MODEL of the command line: catalogue name (case-insensitive), directory, hub cache folder, config.json,
- * .safetensors, .safetensors.index.json, .gguf. Errors name the file and place; an unknown name
- * suggests the nearest. Transient memory is bounded by the input's size. scratch is reset by the caller. */
+ * .safetensors, .bin, .pt, .pth, .gguf, .safetensors.index.json, .bin.index.json. Errors name the file and place;
+ * an unknown name suggests the nearest. Transient memory is bounded by the input's size. scratch is reset by the caller. */
 VS_MUST_CHECK bool vs_model_open(vs_model *model, vs_arena *arena, const char *spec,
                                  vs_err *err);
 /* Pieces of the above, for tests and fuzzing. input_name appears in errors. */
