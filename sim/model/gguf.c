@@ -516,6 +516,14 @@ static bool check_magic(reader *r)
                            "with llama.cpp");
         }
     }
+    if (memcmp(magic, "vers", 4) == 0) { /* "version https://git-lfs.github.com/spec/v1" */
+        return fail_at(r, 0, VS_ERR_FORMAT,
+                       "a Git LFS pointer in place of the file; fetch it with `git lfs pull`");
+    }
+    if (memcmp(magic, "<!DO", 4) == 0 || memcmp(magic, "<htm", 4) == 0) {
+        return fail_at(r, 0, VS_ERR_FORMAT,
+                       "a web page in place of the file; download it again");
+    }
     return fail_at(r, 0, VS_ERR_FORMAT,
                    "not a GGUF file: it has to begin with \"GGUF\", found bytes %02x %02x %02x "
                    "%02x",

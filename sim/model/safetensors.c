@@ -340,9 +340,35 @@ static uint32_t count_bound(const uint8_t *json, uint64_t json_bytes)
     return (uint32_t)(braces < by_length ? braces : by_length);
 }
 
-static bool check_length(uint64_t json_bytes, uint64_t file_bytes, vs_err *err)
+/* What else lies under the name, by the first bytes that would be the header's length; NULL: not told. */
+static const char *other_format(vs_str head)
+{
+    static const struct {
+        const char *start;
+        const char *what;
+    } known[] = {
+        {"version ", "a Git LFS pointer in place of the file; fetch it with `git lfs pull`"},
+        {"<!", "a web page in place of the file; download it again"},
+        {"<html", "a web page in place of the file; download it again"},
+        {"GGUF", "a GGUF file; rename it to .gguf"},
+        {"PK\003\004", "a zip archive, as torch.save writes them; rename it to .bin"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (vs_str_starts(head, known[i].start)) {
+            return known[i].what;
+        }
+    }
+    return NULL;
+}
+
+static bool check_length(uint64_t json_bytes, vs_str head, uint64_t file_bytes, vs_err *err)
 {
     if (json_bytes > VS_ST_HEADER_MAX) {
+        const char *const what = other_format(head);
+        if (what != NULL) {
+            return vs_fail(err, VS_ERR_FORMAT, "%s", what);
+        }
         return vs_fail(err, VS_ERR_LIMIT,
                        "header length %" PRIu64 " is more than the %" PRIu64
                        " bytes that safetensors allows; not a safetensors file?",
@@ -370,7 +396,8 @@ static bool parse(vs_st_header *header, vs_arena *arena, vs_str head, uint64_t f
             " bytes",
             file_bytes);
     }
-    if (!vs_cursor_u64le(&cursor, &json_bytes) || !check_length(json_bytes, file_bytes, err) ||
+    if (!vs_cursor_u64le(&cursor, &json_bytes) ||
+        !check_length(json_bytes, head, file_bytes, err) ||
         !vs_cursor_bytes(&cursor, json_bytes, &json)) {
         return false;
     }

@@ -185,6 +185,31 @@ static void the_file_must_be_as_long_as_the_header_says(void **state)
     refuse(b, "{}", 1, "the file has");
 }
 
+static void what_lies_there_instead_is_named(void **state)
+{
+    bench *b = *state;
+
+    static const struct {
+        const char *start;
+        const char *says;
+    } cases[] = {
+        {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
+        {"<!DOCTYPE html>", "a web page in place of the file"},
+        {"<html><body>", "a web page in place of the file"},
+        {"GGUF\003...", "rename it to .gguf"},
+        {"PK\003\004\001\001\010\010", "rename it to .bin"},
+        {"anything", "not a safetensors file?"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const text = cases[i].start;
+        b->err = (vs_err){0};
+        assert_false(vs_safetensors_parse(&b->header, &b->arena, text, 8, strlen(text),
+                                          "x.safetensors", &b->err));
+        assert_non_null(strstr(vs_err_line(&b->err, b->line, sizeof b->line), cases[i].says));
+    }
+}
+
 static void names_listed_twice_are_refused_at_the_second(void **state)
 {
     bench *b = *state;
@@ -294,6 +319,7 @@ int main(void)
         T(numbers_are_whole_and_not_negative),
         T(holes_and_overlaps_are_named_with_both_tensors),
         T(the_file_must_be_as_long_as_the_header_says),
+        T(what_lies_there_instead_is_named),
         T(names_listed_twice_are_refused_at_the_second),
         T(incomplete_entries_name_what_they_lack),
         T(text_that_is_not_json_is_refused_with_its_byte),
