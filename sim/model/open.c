@@ -185,8 +185,11 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
     }
     if (c.file_count == 0 && c.index_path == NULL) {
         bool is_gguf = false;
-        if (!open_gguf_in(o, folder, &is_gguf) || is_gguf) {
-            return is_gguf;
+        if (!open_gguf_in(o, folder, &is_gguf)) {
+            return false; /* also where a file was found and is no good */
+        }
+        if (is_gguf) {
+            return true;
         }
     }
     if (kind != VS_PATH_ABSENT) {

@@ -492,6 +492,29 @@ static void a_folder_with_one_model_will_do(void **state)
     assert_error_says(&f->err, "several GGUF models are in this folder (m.gguf, other.gguf)");
 }
 
+static void a_folder_with_a_file_that_is_no_good_is_refused(void **state)
+{
+    fixture *f = *state;
+    (void)scratch_write(f->s, "m.gguf", "version https://git-lfs.github.com/spec/v1\n");
+    assert_false(open_model(f, f->s->dir));
+    assert_error_says(&f->err, "m.gguf");
+    assert_error_says(&f->err, "a Git LFS pointer in place of the file");
+    (void)scratch_write(f->s, "m.gguf", "<!DOCTYPE html><html>");
+    assert_false(open_model(f, f->s->dir));
+    assert_error_says(&f->err, "a web page in place of the file");
+}
+
+static void a_folder_with_one_part_of_a_split_is_refused(void **state)
+{
+    fixture *f = *state;
+    start(f, 1);
+    put_ends(f);
+    put_layer(f, 0);
+    (void)write_file(f, "m-00001-of-00002.gguf");
+    assert_false(open_model(f, f->s->dir));
+    assert_error_says(&f->err, "m-00002-of-00002.gguf: this file is missing");
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
 
 int main(void)
@@ -515,6 +538,8 @@ int main(void)
         T(files_that_do_not_belong_together_are_refused),
         T(a_tensor_in_two_files_is_refused),
         T(a_folder_with_one_model_will_do),
+        T(a_folder_with_a_file_that_is_no_good_is_refused),
+        T(a_folder_with_one_part_of_a_split_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
