@@ -45,6 +45,7 @@ bool vs_note(vs_model *model, vs_arena *arena, vs_err *err, const char *format, 
 
 typedef struct {
     char text[PATTERN_BYTES];
+    const char *first; /* the name that made it: what is said where there is no other */
     uint32_t count;
 } name_pattern;
 
@@ -111,6 +112,7 @@ static void add_pattern(dropped_sum *sum, const char *name)
     }
     if (p == sum->pattern_count) {
         memcpy(sum->patterns[p].text, text, sizeof text);
+        sum->patterns[p].first = name;
         sum->patterns[p].count = 0;
         sum->pattern_count++;
     }
@@ -155,13 +157,14 @@ bool vs_note_dropped(vs_model *model, vs_arena *arena, vs_err *err)
     for (uint32_t p = 0; p < sum.pattern_count; p++) {
         const name_pattern *const pattern = &sum.patterns[p];
         if (!vs_note(model, arena, err, "%" PRIu32 " tensor%s ignored on load: %s",
-                     pattern->count, pattern->count == 1 ? " is" : "s are", pattern->text)) {
+                     pattern->count, pattern->count == 1 ? " is" : "s are",
+                     pattern->count == 1 ? pattern->first : pattern->text)) {
             return false;
         }
     }
     return sum.other_count == 0 ||
-           vs_note(model, arena, err, "%" PRIu32 " more tensors are ignored on load",
-                   sum.other_count);
+           vs_note(model, arena, err, "%" PRIu32 " more tensor%s ignored on load",
+                   sum.other_count, sum.other_count == 1 ? " is" : "s are");
 }
 
 bool vs_note_empty_experts(vs_model *model, vs_arena *arena, vs_err *err)
