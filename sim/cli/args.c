@@ -46,8 +46,9 @@ static bool unknown_option(vs_str name, vs_err *err)
         return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; did you mean --%s?",
                        (int)name.len, name.ptr, near);
     }
-    return vs_fail(err, VS_ERR_USAGE, "--%.*s: no such option; `vramscope help sim` lists them",
-                   (int)name.len, name.ptr);
+    return vs_fail(err, VS_ERR_USAGE,
+                   "--%.*s: no such option; `vramscope help COMMAND` lists them", (int)name.len,
+                   name.ptr);
 }
 
 static bool find_option(word *w, vs_err *err)
@@ -104,7 +105,8 @@ static bool next_word(int argc, char **argv, int *pos, word *out, vs_err *err)
     if (text[1] != '-' || text[2] == '\0') {
         return vs_fail(
             err, VS_ERR_USAGE,
-            "%s: options are written with two dashes; `vramscope help sim` lists them", text);
+            "%s: options are written with two dashes; `vramscope help COMMAND` lists them",
+            text);
     }
     w.name = vs_str_of(text + 2);
     const char *equals = strchr(text + 2, '=');
@@ -342,8 +344,8 @@ bool cli_parse(cli *c, cli_args *args, int argc, char **argv, vs_err *err)
     if (args->scenario.model == NULL && !args->wants_help) {
         return vs_fail(
             err, VS_ERR_USAGE,
-            "%s: which MODEL? A name (`vramscope list models`), a folder, a config.json "
-            "or a safetensors file",
+            "%s: which MODEL? A name (`vramscope list models`), a folder, a config.json, "
+            "or a .safetensors, .bin or .gguf file",
             c->command);
     }
     return true;

@@ -139,8 +139,8 @@ void cli_help_command(vs_outfile *out, const char *command)
     if (help->has_settings) {
         vs_outfile_printf(out,
                           "\nMODEL: a catalogue name, a folder (config.json and/or "
-                          "safetensors, hub cache), a "
-                          "config.json,\na .safetensors or a .safetensors.index.json file.\n"
+                          "safetensors, .bin or GGUF files;\nhub cache), a config.json, a "
+                          ".safetensors, .bin or .gguf file, or the .index.json of shards.\n"
                           "Sizes: 24GiB, 1.5GB, 512MiB; a bare number is bytes.\n\nOptions:\n");
         option_rows(out);
         vs_outfile_printf(

@@ -100,7 +100,7 @@ static bool parse(mkmodel_args *args, int argc, char **argv, vs_err *err)
     if (args->model == NULL) {
         return vs_fail(err, VS_ERR_USAGE,
                        "mkmodel: which MODEL? A name (`vramscope list models`), a folder, a "
-                       "config.json or a safetensors file");
+                       "config.json, or a .safetensors, .bin or .gguf file");
     }
     return args->folder != NULL ||
            vs_fail(err, VS_ERR_USAGE, "mkmodel: where to? -o DIR names the folder to write");
