@@ -406,6 +406,11 @@ bool vs_json_is_array(const vs_jnode *n)
     return cJSON_IsArray(n->node) != 0;
 }
 
+bool vs_json_is_null(const vs_jnode *n)
+{
+    return cJSON_IsNull(n->node) != 0;
+}
+
 bool vs_json_is_string(const vs_jnode *n)
 {
     return cJSON_IsString(n->node) != 0;

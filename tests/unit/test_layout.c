@@ -240,6 +240,17 @@ static void targets_of_compressed_tensors_are_names_classes_and_patterns(void **
     assert_int_equal(stored_below(&b->model, "model.layers.0.self_attn.q_proj."), 1);
 }
 
+/* Python's re.match anchors every alternative at the start. */
+static void alternatives_of_a_pattern_all_begin_at_the_start(void **state)
+{
+    bench *b = *state;
+    read_config(b, LLAMA_WITH("\"quant_method\":\"compressed-tensors\",\"ignore\":"
+                              "[\"re:lm_head|mlp\"],\"config_groups\":{\"a\":{"
+                              "\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":8}}}"));
+    assert_int_equal(stored_below(&b->model, "lm_head."), 1);
+    assert_int_equal(stored_below(&b->model, DOWN), 2);
+}
+
 static void the_plain_architecture_is_listed_beside_what_is_loaded(void **state)
 {
     bench *b = *state;
@@ -328,6 +339,43 @@ static void what_cannot_be_is_named(void **state)
     refuse_config(b, LLAMA_WITH("\"quant_method\":\"compressed-tensors\""), "config_groups");
 }
 
+#define SKIPS(pattern)                                                                         \
+    LLAMA_WITH("\"quant_method\":\"fp8\",\"modules_to_not_convert\":[\"" pattern "\"]")
+
+/* regcomp copies what stands before a "+": 24 of them in a row took a second, 30 all memory. */
+static void repeats_that_would_double_the_pattern_are_refused(void **state)
+{
+    bench *b = *state;
+    refuse_config(b, SKIPS("a++++++++++++++++++++++++++++++++"), "not supported");
+    refuse_config(
+        b, SKIPS("(((((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+"),
+        "not supported");
+    refuse_config(b, SKIPS("a*+"), "not supported");
+    read_config(b, SKIPS("(model.)+layers.[0-9]+.mlp.[a-z_]+"));
+    assert_int_equal(stored_below(&b->model, DOWN), 1);
+    assert_int_equal(stored_below(&b->model, "model.layers.0.self_attn.q_proj."), 2);
+}
+
+/* Room is made for the entries of lists. */
+static void names_that_are_no_list_are_refused(void **state)
+{
+    bench *b = *state;
+    refuse_config(b,
+                  LLAMA_WITH("\"quant_method\":\"compressed-tensors\",\"config_groups\":"
+                             "{\"a\":{\"targets\":{\"x\":\"Linear\",\"y\":\"z\"},"
+                             "\"weights\":{\"num_bits\":8}}}"),
+                  "config_groups.a.targets");
+    refuse_config(b,
+                  LLAMA_WITH("\"quant_method\":\"compressed-tensors\",\"ignore\":{\"x\":"
+                             "\"lm_head\"},\"config_groups\":{\"a\":{\"targets\":"
+                             "[\"Linear\"],\"weights\":{\"num_bits\":8}}}"),
+                  "ignore");
+    read_config(b, LLAMA_WITH("\"quant_method\":\"compressed-tensors\",\"ignore\":null,"
+                              "\"config_groups\":{\"a\":{\"targets\":[\"Linear\"],"
+                              "\"weights\":{\"num_bits\":8}}}"));
+    assert_int_equal(stored_below(&b->model, "lm_head."), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,9 +391,12 @@ int main(void)
         WITH_BENCH(nvfp4_has_a_scale_of_16_values_and_one_for_all),
         WITH_BENCH(skipped_modules_are_matched_as_transformers_does),
         WITH_BENCH(targets_of_compressed_tensors_are_names_classes_and_patterns),
+        WITH_BENCH(alternatives_of_a_pattern_all_begin_at_the_start),
         WITH_BENCH(the_plain_architecture_is_listed_beside_what_is_loaded),
         WITH_BENCH(fp8_experts_and_their_scales_are_fused_alike),
         WITH_BENCH(packed_experts_do_not_reach_the_fused_parameter),
+        WITH_BENCH(repeats_that_would_double_the_pattern_are_refused),
+        WITH_BENCH(names_that_are_no_list_are_refused),
         WITH_BENCH(what_cannot_be_is_named),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

@@ -279,6 +279,7 @@ vs_jnode vs_json_member(const vs_jnode *object, const char *key); /* node NULL w
 bool vs_json_is_object(const vs_jnode *n);
 bool vs_json_is_array(const vs_jnode *n);
 bool vs_json_is_string(const vs_jnode *n);
+bool vs_json_is_null(const vs_jnode *n); /* the literal; not what is absent */
 size_t vs_json_count(const vs_jnode *n); /* members or items, O(n) */
 /* Iteration: for (vs_jnode i = vs_json_first(&a); i.node; i = vs_json_next(&i)) */
 vs_jnode vs_json_first(const vs_jnode *container);

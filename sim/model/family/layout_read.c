@@ -3,6 +3,7 @@
  * Rules of Transformers 5.12.1: quantizers/quantizers_utils.py should_convert_module, quantizers/base.py
  * get_modules_to_not_convert; optimum's gptq quantizer; compressed-tensors 0.20 quantization/lifecycle/apply.py. */
 #include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +32,31 @@ static bool is_pattern(const char *text)
     return strpbrk(text, "*+?[](){}|^$\\") != NULL;
 }
 
-/* Whether the system's regex library reads the pattern as Python does, and fast: no braces, no look-around, no lazy repeats,
- * and of the escapes only "\\.". */
+/* glibc's regcomp copies what stands before a "+" (posix/regcomp.c, parse_dup_op): nested ones double the work each, so that
+ * 30 of them take all memory. Groups may be repeated so often in one pattern: sixteen copies at most. */
+#define GROUP_REPEATS_MAX 4u
+
+static bool repeats_little(const char *text)
+{
+    uint32_t groups = 0;
+    for (const char *c = strstr(text, ")+"); c != NULL; c = strstr(c + 2, ")+")) {
+        groups++;
+    }
+    return groups <= GROUP_REPEATS_MAX;
+}
+
+/* Whether the system's regex library reads the pattern as Python does, and fast: no braces, no look-around, no lazy and no
+ * possessive repeats, and of the escapes only "\\.". */
 static bool is_plain_pattern(const char *text)
 {
-    if (strlen(text) > REGEX_BYTES || strpbrk(text, "{}") != NULL ||
-        strstr(text, "(?") != NULL || strstr(text, "*?") != NULL ||
-        strstr(text, "+?") != NULL) {
+    static const char *const refused[] = {"(?", "*?", "+?", "??", "*+", "++", "?+"};
+    if (strlen(text) > REGEX_BYTES || strpbrk(text, "{}") != NULL || !repeats_little(text)) {
         return false;
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        if (strstr(text, refused[i]) != NULL) {
+            return false;
+        }
     }
     for (const char *c = strchr(text, '\\'); c != NULL; c = strchr(c + 2, '\\')) {
         if (c[1] != '.') {
@@ -51,19 +69,19 @@ static bool is_plain_pattern(const char *text)
 /* Python's re.match: from the start, open at the end. */
 static bool compile(rule_reader *r, const vs_jnode *node, const char *text, vs_name_rule *rule)
 {
-    char anchored[REGEX_BYTES + 2];
+    char anchored[REGEX_BYTES + sizeof "^()"];
     if (!is_plain_pattern(text)) {
         return vs_json_fail(
             node, r->err,
-            "the pattern \"%.80s\" is not supported here: no braces, no (?...), no "
-            "*? or +?, of the escapes only \\., and at most %u bytes",
-            text, REGEX_BYTES);
+            "the pattern \"%.80s\" is not supported here: no braces, no (?...), no repeat of a "
+            "repeat, at most %u of )+, of the escapes only \\., and at most %u bytes",
+            text, GROUP_REPEATS_MAX, REGEX_BYTES);
     }
     if (r->regex_count++ == REGEX_MAX) {
         return vs_json_fail(node, r->err, "more than %u patterns", REGEX_MAX);
     }
-    anchored[0] = '^';
-    memcpy(anchored + 1, text, strlen(text) + 1);
+    /* the group: "^a|b" would match b anywhere */
+    (void)snprintf(anchored, sizeof anchored, "^(%s)", text);
     regex_t *const regex = malloc(sizeof *regex);
     if (regex == NULL) {
         return vs_fail(r->err, VS_ERR_MEMORY, "out of memory for a pattern");
@@ -98,8 +116,13 @@ static bool add_rule(rule_reader *r, const vs_jnode *node, bool is_compressed)
     return true;
 }
 
+/* Only lists were counted when room was made: an object has members, too, but no place for them. */
 static bool add_rules(rule_reader *r, const vs_jnode *list, bool is_compressed)
 {
+    if (!vs_json_is_array(list)) {
+        return list->node == NULL || vs_json_is_null(list) ||
+               vs_json_fail(list, r->err, "expected a list of module names");
+    }
     for (vs_jnode i = vs_json_first(list); i.node != NULL; i = vs_json_next(&i)) {
         if (!add_rule(r, &i, is_compressed)) {
             return false;
@@ -575,6 +598,7 @@ bool vs_layout_read(vs_layout *layout, vs_arena *arena, const vs_jnode *config, 
         return false;
     }
     if (layout->quant.label == NULL) {
+        vs_layout_close(layout);
         return vs_fail_memory(err, arena, "the quantization_config");
     }
     layout->quant.bits = layout->schemes[0].bits;
