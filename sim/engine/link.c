@@ -126,6 +126,18 @@ static void join(vs_engine *engine, void *ctx, uint64_t slot)
     }
 }
 
+/* At the end of the latency. When nothing else is due, settling is what comes next, and need not be scheduled. */
+static void join_later(vs_engine *engine, void *ctx, uint64_t slot)
+{
+    const bool is_alone = engine->queue.lane_mask == 0 && !engine->links.is_settling_due;
+    engine->links.is_settling_due |= is_alone;
+    join(engine, ctx, slot);
+    if (is_alone) {
+        engine->event_count++;
+        vs_links_settle(engine, NULL, 0);
+    }
+}
+
 /* Takes a flow out of links and table; its handle is stale from here. */
 static void leave(vs_engine *engine, uint32_t slot)
 {
@@ -256,17 +268,26 @@ vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
     const bool is_large = desc->size_bytes > FLOW_SMALL_BYTES;
     flow_state *flow = &engine->flows.flows[slot];
     const uint64_t id = ++engine->flows.last_number << SLOT_BITS | slot;
-    *flow = (flow_state){.id = id,
-                         .size_bytes = desc->size_bytes,
-                         .left = is_large ? desc->size_bytes : desc->size_bytes * NS_PER_S,
-                         .cap_bps = desc->cap_bps == 0 ? NO_CAP : desc->cap_bps,
-                         .on_done = desc->on_done,
-                         .ctx = desc->ctx,
-                         .arg = desc->arg,
-                         .is_large = is_large,
-                         .link_count = desc->link_count};
-    for (uint32_t i = 0; i < desc->link_count; i++) {
-        flow->links[i] = desc->links[i].id - 1;
+    /* member by member: as one value the compiler clears all 128 bytes first, which takes longer than the rest */
+    flow->id = id;
+    flow->size_bytes = desc->size_bytes;
+    flow->left = is_large ? desc->size_bytes : desc->size_bytes * NS_PER_S;
+    flow->rate_bps = 0;
+    flow->cap_bps = desc->cap_bps == 0 ? NO_CAP : desc->cap_bps;
+    flow->new_rate_bps = 0;
+    flow->updated_ns = engine->now;
+    flow->timer = (vs_timer){0};
+    flow->on_done = desc->on_done;
+    flow->ctx = desc->ctx;
+    flow->arg = desc->arg;
+    flow->rest = 0;
+    flow->link_count = desc->link_count;
+    flow->phase = FLOW_WAITS;
+    flow->is_large = is_large;
+    flow->is_picked = false;
+    flow->is_parked = false;
+    for (uint32_t i = 0; i < VS_FLOW_LINKS_MAX; i++) {
+        flow->links[i] = i < desc->link_count ? desc->links[i].id - 1 : 0;
     }
     const vs_ns begin = time_after(engine, desc->latency_ns);
     if (desc->size_bytes == 0) {
@@ -276,7 +297,7 @@ vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
     } else {
         /* Rank SETTLE: a flow that joins has the same effect however late in the instant, and so
          * joins before this instant's settling, which is scheduled later. */
-        flow->timer = event_schedule(engine, begin, VS_RANK_SETTLE, join, NULL, slot);
+        flow->timer = event_schedule(engine, begin, VS_RANK_SETTLE, join_later, NULL, slot);
     }
     return engine->failure == FAILURE_NONE ? (vs_flow){id} : (vs_flow){0};
 }

@@ -57,6 +57,20 @@ void vs_process_wake(vs_engine *engine, vs_process *process)
     }
 }
 
+void vs_process_wake_last(vs_engine *engine, vs_process *process)
+{
+    const uint32_t not_after_a_step =
+        (UINT32_C(2) << VS_RANK_STEP) - 1; /* lanes RELEASE .. STEP */
+    const bool is_next = (engine->queue.lane_mask & not_after_a_step) == 0 &&
+                         slot_of(&engine->queue, process->timer) == 0;
+    if (!is_next || engine->is_stopped || engine->failure != FAILURE_NONE) {
+        vs_process_wake(engine, process);
+        return;
+    }
+    engine->event_count++;
+    resume(engine, process, 0);
+}
+
 void vs_process_sleep(vs_engine *engine, vs_process *process, vs_ns delay)
 {
     const vs_ns time = time_after(engine, delay);

@@ -14,7 +14,7 @@ static void wake_owner(vs_engine *engine, void *ctx, uint64_t arg)
     (void)arg;
     copy_worker *w = ctx;
     /* A sequential load has one copying thread and it is the consumer. */
-    vs_process_wake(engine, w->owner->is_async ? &w->process : &w->owner->consumer);
+    vs_process_wake_last(engine, w->owner->is_async ? &w->process : &w->owner->consumer);
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)

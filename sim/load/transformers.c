@@ -159,7 +159,7 @@ static bool fill_job(loader *ld, uint32_t tensor_index, const load_param *param,
     const uint32_t count = is_joined(param) ? param->target->source_count : 1;
     *job = (load_job){.tensor = tensor_index,
                       .mapping = UINT32_MAX,
-                      .name = vs_tape_name(ld->tape, tensor->name),
+                      .name = vs_tape_new_name(ld->tape, tensor->name),
                       .is_dropped = load_is_host_only(param, tensor)};
     bool is_fine = true;
     for (uint32_t i = 0; i < count; i++) {
@@ -201,7 +201,7 @@ static bool place_tensors(loader *ld, uint32_t *param_of_tensor, uint32_t *sourc
 static bool build_jobs(loader *ld, uint32_t *job_of_tensor, uint32_t *param_of_job, vs_err *err)
 {
     const vs_model *model = ld->model;
-    ld->jobs = VS_ARRAY(ld->arena, load_job, model->tensor_count);
+    ld->jobs = VS_RAW_ARRAY(ld->arena, load_job, model->tensor_count);
     if (ld->jobs == NULL) {
         return vs_fail_memory(err, ld->arena, "copy jobs");
     }
@@ -238,6 +238,14 @@ static bool finished_bytes(const loader *ld, const load_param *param,
     return true;
 }
 
+/* Most parameters are called what their tensor is called. */
+static uint32_t mapping_name(const loader *ld, const vs_target *target, const load_job *first)
+{
+    const char *tensor_name = ld->model->tensors[first->tensor].name;
+    const bool is_same = strcmp(target->name, tensor_name) == 0;
+    return is_same ? first->name : vs_tape_name(ld->tape, target->name);
+}
+
 static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_of_tensor,
                          uint32_t *source_count, vs_err *err)
 {
@@ -248,8 +256,7 @@ static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_o
                               .first_source = *source_count,
                               .source_count = count,
                               .pending = count,
-                              .failed_job = NO_JOB,
-                              .name = vs_tape_name(ld->tape, param->target->name)};
+                              .failed_job = NO_JOB};
     for (uint32_t s = 0; s < count; s++) {
         const uint32_t job = job_of_tensor[param->sources[s]];
         vs_assert(job != NO_JOB);
@@ -257,6 +264,8 @@ static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_o
         ld->jobs[job].mapping = ld->mapping_count;
         mapping->src_bytes += ld->jobs[job].src_bytes; /* bounded by total_src_bytes */
     }
+    mapping->name =
+        mapping_name(ld, param->target, &ld->jobs[ld->sources[mapping->first_source]]);
     if (!finished_bytes(ld, param, mapping, &mapping->bytes)) {
         return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits",
                        param->target->name);
@@ -272,8 +281,8 @@ static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_o
 static bool build_mappings(loader *ld, const uint32_t *job_of_tensor,
                            const uint32_t *param_of_job, uint32_t source_room, vs_err *err)
 {
-    ld->mappings = VS_ARRAY(ld->arena, load_mapping, ld->param_count);
-    ld->sources = VS_ARRAY(ld->arena, uint32_t, source_room);
+    ld->mappings = VS_RAW_ARRAY(ld->arena, load_mapping, ld->param_count);
+    ld->sources = VS_RAW_ARRAY(ld->arena, uint32_t, source_room);
     if (ld->mappings == NULL || ld->sources == NULL) {
         return vs_fail_memory(err, ld->arena, "mappings");
     }
@@ -291,8 +300,8 @@ static bool build_mappings(loader *ld, const uint32_t *job_of_tensor,
 static bool build_work(loader *ld, vs_err *err)
 {
     uint32_t source_count = 0;
-    uint32_t *of_tensor = VS_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
-    uint32_t *param_of_job = VS_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
+    uint32_t *of_tensor = VS_RAW_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
+    uint32_t *param_of_job = VS_RAW_ARRAY(ld->arena, uint32_t, ld->model->tensor_count);
     if (of_tensor == NULL || param_of_job == NULL) {
         return vs_fail_memory(err, ld->arena, "copy jobs");
     }

@@ -32,7 +32,7 @@ void worker_step(vs_engine *engine, vs_process *process)
         job_done(ld, job, true);
     }
     w->is_idle = true;
-    vs_process_wake(engine, &ld->dispatcher);
+    vs_process_wake_last(engine, &ld->dispatcher);
 }
 
 /* Begins the next job on an idle thread. */

@@ -19,7 +19,7 @@ static bool grow_slots(vs_pool *pool, uint32_t count)
     uint32_t capacity = vsp_grown(pool->slot_capacity, (uint32_t)needed, 64);
     capacity = capacity > SLOT_LIMIT ? SLOT_LIMIT : capacity;
     pool_block *blocks =
-        vs_arena_array(pool->arena, capacity, sizeof(pool_block), sizeof(pool_block));
+        vs_arena_raw(pool->arena, capacity, sizeof(pool_block), sizeof(pool_block));
     if (blocks == NULL) {
         return false;
     }
@@ -168,6 +168,7 @@ vs_pool *vs_pool_new(vs_arena *arena, const vs_pool_desc *desc)
         return NULL;
     }
     pool->slots_left--; /* slot 0 is none */
+    pool->blocks[0] = (pool_block){0};
     const vs_alloc_conf newest = vs_alloc_conf_default(VS_TORCH_NEWEST);
     vsp_adopt_conf(pool, desc->conf != NULL ? desc->conf : &newest);
     return pool;

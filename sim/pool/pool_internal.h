@@ -230,6 +230,7 @@ static inline uint32_t vsp_take_slot(vs_pool *pool)
     pool->slots_left--;
     const uint32_t slot = pool->slot_unused;
     if (slot == 0) {
+        pool->blocks[pool->slot_fresh].generation = 0; /* fresh slots hold anything */
         return pool->slot_fresh++;
     }
     pool->slot_unused = pool->blocks[slot].idle.right;

@@ -55,19 +55,26 @@ typedef struct {
     uint32_t hash;
 } tape_string;
 
+#define STRING_ENDING_BITS 12u
+
 /* Each distinct string has one id, counting up from 0, which is "". */
 typedef struct {
     tape_string *refs; /* by id */
     uint32_t *slots;   /* id + 1, 0 empty */
     uint32_t count;
-    uint32_t capacity;   /* ids */
-    uint32_t slot_count; /* power of two */
-    uint32_t bytes;      /* of all strings, terminators included */
+    uint32_t capacity;    /* ids */
+    uint32_t slot_count;  /* power of two */
+    uint32_t bytes;       /* of all strings, terminators included */
+    uint32_t loose_first; /* ids that are in no slot yet */
+    uint32_t loose_count;
+    uint64_t endings[(1u << STRING_ENDING_BITS) / 64]; /* of the loose ones */
 } tape_strings;
 
 VS_MUST_CHECK bool strings_init(tape_strings *s, vs_arena *arena, uint32_t expected_count);
 /* UINT32_MAX when out of memory or beyond 2^32 - 2 bytes. must_copy: the text is not there for long. */
 uint32_t strings_add(tape_strings *s, vs_arena *arena, vs_str text, bool must_copy);
+/* One that is not there yet, as the caller knows; it is not looked up. */
+uint32_t strings_append(tape_strings *s, vs_arena *arena, vs_str text);
 /* All of them, terminated, back to back. */
 void strings_put(const tape_strings *s, uint32_t *offset, char *bytes);
 

@@ -1,15 +1,17 @@
 /* sim/tape/lanes.c - spans, grouped by lane and sorted.
  *
  * Rows are dealt to their lanes in the order they were appended, each going back past those that come after it: a
- * lane shared by a few threads has each span within a few places of where it belongs. A row that would go far back
- * stays where it is; its lane is then put in order by merging its ascending runs pairwise until one is left. So
- * this is one pass in practice and O(n log runs) always. The order looks at every field, so equal keys are equal
- * rows and the result does not depend on the order of appending. */
+ * lane shared by a few threads has most spans within a few places of where they belong, and now and then one far
+ * back, when a large tensor took as long as hundreds of small ones. When too many rows had to make way, dealing goes
+ * on without looking, and the lanes are put in order by merging their ascending runs pairwise until one is left. So
+ * this is one pass in practice and O(n log n) always. The order looks at every field, so equal keys are equal rows
+ * and the result does not depend on the order of appending. */
 #include "sim/tape/internal.h"
 
 #include <string.h>
 
-#define STEPS_BACK 32u /* that dealing takes, before it leaves the row to the merge */
+#define STEPS_BACK 8u  /* looked at one by one, then the place is searched for by halving */
+#define MOVES_EACH 16u /* rows that may make way, for each row dealt */
 
 static inline bool is_before(const span_row *a, const span_row *b)
 {
@@ -85,21 +87,30 @@ static uint64_t rows_in_chunk(const vs_tape *tape, const span_chunk *chunk)
                                      : TAPE_CHUNK_ROWS;
 }
 
-/* Puts a row behind those of its lane that are there, or further forward. False: it stayed behind a row that it
- * belongs before. */
-static inline bool deal(span_row *rows, uint64_t first, uint64_t past, const span_row *row)
+/* How far back the row belongs: the first place of rows[first, past), which is in order, that it may not stand
+ * behind. */
+static inline uint64_t place_of(const span_row *rows, uint64_t first, uint64_t past,
+                                const span_row *row)
 {
     const uint64_t stop = past - first > STEPS_BACK ? past - STEPS_BACK : first;
     uint64_t at = past;
     while (at > stop && is_before(row, &rows[at - 1])) {
         at--;
     }
-    const bool is_placed = at == first || !is_before(row, &rows[at - 1]);
-    if (is_placed && at < past) {
-        memmove(rows + at + 1, rows + at, (past - at) * sizeof *rows);
+    if (at > stop || at == first) {
+        return at;
     }
-    rows[is_placed ? at : past] = *row;
-    return is_placed;
+    uint64_t low =
+        first; /* everything before low stays before the row, nothing from at on does */
+    while (low < at) {
+        const uint64_t middle = low + (at - low) / 2;
+        if (is_before(row, &rows[middle])) {
+            at = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return at;
 }
 
 /* Where each lane begins; after the rows were dealt out, first[lane + 1] is where the next one does. */
@@ -116,17 +127,24 @@ static void count_rows(const vs_tape *tape, uint64_t *first)
     }
 }
 
-/* False when a lane is not in order yet. */
+/* False when lanes may be out of order. */
 static bool deal_rows(const vs_tape *tape, const uint64_t *begin, uint64_t *first,
                       span_row *rows)
 {
+    uint64_t moves_left = tape_span_count(tape) * MOVES_EACH;
     bool is_sorted = true;
     for (const span_chunk *chunk = tape->first_spans; chunk != NULL; chunk = chunk->next) {
         const uint64_t n = rows_in_chunk(tape, chunk);
         for (uint64_t i = 0; i < n; i++) {
             const span_row *row = &chunk->rows[i];
             const uint64_t past = first[row->lane + 1]++;
-            is_sorted &= deal(rows, begin[row->lane], past, row);
+            const uint64_t at = is_sorted ? place_of(rows, begin[row->lane], past, row) : past;
+            if (at < past) {
+                memmove(rows + at + 1, rows + at, (past - at) * sizeof *rows);
+                is_sorted = past - at <= moves_left;
+                moves_left -= is_sorted ? past - at : 0;
+            }
+            rows[at] = *row;
         }
     }
     return is_sorted;

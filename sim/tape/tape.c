@@ -85,12 +85,8 @@ vs_tape *vs_tape_new(vs_arena *arena, const vs_tape_desc *desc)
     return tape;
 }
 
-static uint32_t add_string(vs_tape *tape, vs_str text, bool must_copy)
+static uint32_t string_id(vs_tape *tape, uint32_t id)
 {
-    if (vs_tape_has_failed(tape)) {
-        return VS_NO_NAME;
-    }
-    const uint32_t id = strings_add(&tape->strings, tape->arena, text, must_copy);
     if (id == UINT32_MAX) {
         fail_memory(tape, "the strings of a tape");
         return VS_NO_NAME;
@@ -100,12 +96,25 @@ static uint32_t add_string(vs_tape *tape, vs_str text, bool must_copy)
 
 uint32_t vs_tape_string(vs_tape *tape, vs_str text)
 {
-    return add_string(tape, text, true);
+    return vs_tape_has_failed(tape)
+               ? VS_NO_NAME
+               : string_id(tape, strings_add(&tape->strings, tape->arena, text, true));
 }
 
 uint32_t vs_tape_name(vs_tape *tape, const char *text)
 {
-    return add_string(tape, vs_str_of(text), false);
+    const vs_str name = vs_str_of(text);
+    return vs_tape_has_failed(tape)
+               ? VS_NO_NAME
+               : string_id(tape, strings_add(&tape->strings, tape->arena, name, false));
+}
+
+uint32_t vs_tape_new_name(vs_tape *tape, const char *text)
+{
+    const vs_str name = vs_str_of(text);
+    return vs_tape_has_failed(tape)
+               ? VS_NO_NAME
+               : string_id(tape, strings_append(&tape->strings, tape->arena, name));
 }
 
 /* Room for one more element: the old array, or a copy twice as long; NULL after a failure. */
@@ -275,8 +284,21 @@ void vs_tape_event(vs_tape *tape, const vs_event *event)
             return;
         }
     }
-    *tape->event_at = *event;
-    tape->event_at++;
+    /* Member by member, as it was written a moment ago: wider reads would wait until those writes have gone
+     * through to the cache. */
+    vs_event *row = tape->event_at++;
+    row->time_ns = event->time_ns;
+    row->size_bytes = event->size_bytes;
+    row->asked_bytes = event->asked_bytes;
+    row->addr = event->addr;
+    row->extra = event->extra;
+    row->block = event->block;
+    row->name = event->name;
+    row->stream = event->stream;
+    row->kind = event->kind;
+    row->device = event->device;
+    row->category = event->category;
+    row->flags = event->flags;
     tape->last_ns = event->time_ns;
     tape->kinds_seen[event->device] |= (uint16_t)(1u << (event->kind & 15u));
 }

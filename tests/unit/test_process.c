@@ -111,6 +111,15 @@ static void wake_actor(vs_engine *engine, void *ctx, uint64_t times)
     }
 }
 
+static void wake_actor_last(vs_engine *engine, void *ctx, uint64_t must_stop)
+{
+    actor *a = ctx;
+    if (must_stop != 0) {
+        vs_engine_stop(engine);
+    }
+    vs_process_wake_last(engine, &a->process);
+}
+
 /* ---- processes ---------------------------------------------------------------------------------- */
 
 static void a_started_process_steps_now_and_then_rests(void **state)
@@ -164,6 +173,42 @@ static void waking_a_sleeping_process_does_not_hurry_it(void **state)
     assert_int_equal(f.log_len, 2);
     assert_int_equal(f.time[1], 100);
     vs_arena_close(&f.arena);
+}
+
+static void waking_last_keeps_the_order_of_waking(void **state)
+{
+    (void)state;
+    for (uint32_t is_last = 0; is_last < 2; is_last++) {
+        fixture f;
+        setup(&f);
+        const vs_handler wake = is_last != 0 ? wake_actor_last : wake_actor;
+        actor a = actor_of(&f, 'a', step_and_rest, 0, 0);
+        actor b = actor_of(&f, 'b', step_and_sleep, 5, 2);
+        actor c = actor_of(&f, 'c', step_and_rest, 0, 0);
+        start(&f, &a);
+        start(&f, &b);
+        start(&f, &c);
+        /* at 5 b is due before either, and c is woken before a has stepped; at 7 a is alone */
+        (void)vs_engine_at(f.engine, 5, VS_RANK_RELEASE, wake, &a, is_last ^ 1);
+        (void)vs_engine_at(f.engine, 5, VS_RANK_ARRIVE, wake, &c, is_last ^ 1);
+        (void)vs_engine_at(f.engine, 7, VS_RANK_ARRIVE, wake, &a, is_last ^ 1);
+        run(&f, VS_NS_NEVER);
+        assert_int_equal(vs_engine_event_count(f.engine), 10);
+        expect_log(&f, "abcbaca");
+    }
+}
+
+static void a_process_woken_last_waits_while_the_engine_is_stopped(void **state)
+{
+    (void)state;
+    fixture f;
+    setup(&f);
+    actor a = actor_of(&f, 'a', step_and_rest, 0, 0);
+    start(&f, &a);
+    (void)vs_engine_at(f.engine, 5, VS_RANK_ARRIVE, wake_actor_last, &a, 1);
+    run(&f, VS_NS_NEVER);
+    assert_string_equal(f.log, "a");
+    expect_log(&f, "aa");
 }
 
 static void the_last_sleep_decides(void **state)
@@ -285,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_sleeping_process_steps_again_after_its_delay),
         cmocka_unit_test(waking_twice_in_one_instant_gives_one_step),
         cmocka_unit_test(waking_a_sleeping_process_does_not_hurry_it),
+        cmocka_unit_test(waking_last_keeps_the_order_of_waking),
+        cmocka_unit_test(a_process_woken_last_waits_while_the_engine_is_stopped),
         cmocka_unit_test(the_last_sleep_decides),
         cmocka_unit_test(starting_a_process_again_wakes_it),
         cmocka_unit_test(a_hundred_processes_each_take_their_turn),

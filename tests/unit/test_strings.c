@@ -76,6 +76,57 @@ static void strings_that_differ_in_one_byte_are_two(void **state)
     vs_arena_close(&arena);
 }
 
+static void loose_strings_are_found_when_asked_for(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena();
+    tape_strings s = {0};
+    char bufs[64][96];
+    assert_true(strings_init(&s, &arena, 0));
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("before"), false), 1);
+    for (uint32_t i = 0; i < 64; i++) { /* growing on the way */
+        assert_int_equal(strings_append(&s, &arena, name_of(i, bufs[i])), i + 2);
+    }
+    assert_true(s.loose_count > 0);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("between"), false), 66);
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("apart")), 67);
+    for (uint32_t i = 0; i < 64; i++) {
+        assert_int_equal(strings_add(&s, &arena, name_of(i, bufs[i]), false), i + 2);
+    }
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("apart"), false), 67);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("before"), false), 1);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("after"), false), 68);
+    vs_arena_close(&arena);
+}
+
+static void what_ends_otherwise_leaves_loose_strings_loose(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena();
+    tape_strings s = {0};
+    assert_true(strings_init(&s, &arena, 0));
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("a.0.down_proj.weight")), 1);
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("a.1.down_proj.weight")), 2);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("a.gate_up_proj"), false), 3);
+    assert_int_equal(s.loose_count, 2);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("a.2.down_proj.weight"), false), 4);
+    assert_int_equal(s.loose_count, 0);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("a.1.down_proj.weight"), false), 2);
+    vs_arena_close(&arena);
+}
+
+static void a_string_appended_twice_is_there_twice(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena();
+    tape_strings s = {0};
+    assert_true(strings_init(&s, &arena, 0));
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("disk")), 1);
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("disk")), 2);
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("disk"), true), 1);
+    vs_arena_close(&arena);
+}
+
 static void they_are_put_back_to_back(void **state)
 {
     (void)state;
@@ -124,6 +175,9 @@ int main(void)
         cmocka_unit_test(ids_count_up_and_survive_growing),
         cmocka_unit_test(the_empty_string_is_id_0_even_without_memory),
         cmocka_unit_test(strings_that_differ_in_one_byte_are_two),
+        cmocka_unit_test(loose_strings_are_found_when_asked_for),
+        cmocka_unit_test(what_ends_otherwise_leaves_loose_strings_loose),
+        cmocka_unit_test(a_string_appended_twice_is_there_twice),
         cmocka_unit_test(they_are_put_back_to_back),
         cmocka_unit_test(running_out_of_memory_is_told),
     };

@@ -98,6 +98,9 @@ struct vs_process {
 VS_MUST_CHECK bool vs_process_start(vs_engine *engine, vs_process *process);
 /* Schedules a step now unless one is pending already: a sleeping process is not hurried. */
 void vs_process_wake(vs_engine *engine, vs_process *process);
+/* The same as the last thing that a handler or a step does: when the step woken is what comes next at this
+ * instant, it is taken at once, without a way through the queue. The order of everything is that of vs_process_wake. */
+void vs_process_wake_last(vs_engine *engine, vs_process *process);
 /* Steps again after delay; moves a step that is pending. */
 void vs_process_sleep(vs_engine *engine, vs_process *process, vs_ns delay);
 

@@ -119,6 +119,9 @@ VS_MUST_CHECK vs_tape *vs_tape_new(vs_arena *arena, const vs_tape_desc *desc);
 uint32_t vs_tape_string(vs_tape *tape, vs_str text);
 /* The same for a terminated text that stays where it is until the tape is sealed: it is not copied before. */
 uint32_t vs_tape_name(vs_tape *tape, const char *text);
+/* The same for a text that the tape does not have yet: one of many names that are all different. It is not looked
+ * up, which costs more than everything else about it; if the tape has it, it has it twice from then on. */
+uint32_t vs_tape_new_name(vs_tape *tape, const char *text);
 /* Facts about the run as a whole ("model", "verdict", "gpu"); last value of a key wins. */
 void vs_tape_set_meta(vs_tape *tape, const char *key, const char *value);
 /* A memory. Devices are numbered from 0 in call order, at most 64. */
