@@ -356,6 +356,74 @@ static void broken_json_names_line_and_place(void **state)
     refuse_config(b, "", "config.json");
 }
 
+#define SMALL                                                                                  \
+    "\"hidden_size\":8,\"num_attention_heads\":2,\"num_key_value_heads\":1,\"intermediate_"    \
+    "size\":16,"                                                                               \
+    "\"vocab_size\":32"
+
+/* The set of dense layers has a bit for each of 4096; prediction layers are numbered behind them. */
+static void prediction_layers_come_after_the_last_layer_there_can_be(void **state)
+{
+    bench *b = *state;
+    read_config(b, "{\"model_type\":\"glm4_moe\"," SMALL
+                   ",\"num_hidden_layers\":4096,\"first_k_dense_replace\":4096,"
+                   "\"n_routed_experts\":2,\"num_experts_per_tok\":1,"
+                   "\"moe_intermediate_size\":4,\"num_nextn_predict_layers\":1}");
+    const vs_tensor *const last = &b->model.tensors[b->model.tensor_count - 1];
+    assert_int_equal(b->model.unloaded_count, 1);
+    assert_string_equal(b->model.unloaded[0].prefix, "model.layers.4096.");
+    assert_int_equal(last->target == VS_NO_TARGET, strstr(last->name, ".4096.") != NULL);
+    refuse_config(b, "{\"model_type\":\"glm4_moe\"," SMALL ",\"num_hidden_layers\":4097}",
+                  "num_hidden_layers");
+}
+
+#define GEMMA3_WITH(vision)                                                                    \
+    "{\"model_type\":\"gemma3\",\"text_config\":{},\"vision_config\":{" vision "}}"
+#define LLAMA4_WITH(vision)                                                                    \
+    "{\"model_type\":\"llama4\",\"text_config\":{},\"vision_config\":{" vision "}}"
+
+/* Products of such sizes would wrap and look small. */
+static void sizes_whose_products_would_not_fit_are_refused(void **state)
+{
+    bench *b = *state;
+    refuse_config(b, LLAMA4_WITH("\"patch_size\":2147483647,\"image_size\":2147483647"),
+                  "patch_size");
+    refuse_config(b, LLAMA4_WITH("\"num_channels\":2147483647"), "num_channels");
+    refuse_config(b, LLAMA4_WITH("\"patch_size\":15,\"image_size\":14"), "image_size 14");
+    refuse_config(b, GEMMA3_WITH("\"num_hidden_layers\":5000"),
+                  "vision_config.num_hidden_layers");
+    refuse_config(b, GEMMA3_WITH("\"patch_size\":300"), "image_size 224");
+    refuse_config(b,
+                  "{\"model_type\":\"qwen3_next\"," SMALL
+                  ",\"num_hidden_layers\":1,\"num_experts\":2,\"num_experts_per_tok\":1,"
+                  "\"moe_intermediate_size\":4,\"linear_num_key_heads\":2147483647,"
+                  "\"linear_key_head_dim\":2147483647}",
+                  "linear attention");
+    refuse_config(b,
+                  "{\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":1,"
+                  "\"num_attention_heads\":2147483647,\"head_dim\":2147483646,"
+                  "\"intermediate_size\":2147483647,\"vocab_size\":1,"
+                  "\"quantization_config\":{\"quant_method\":\"awq\",\"bits\":8}}",
+                  "2^64");
+}
+
+static void a_rank_that_is_no_number_is_not_the_lack_of_one(void **state)
+{
+    bench *b = *state;
+    static const char start[] = "{\"model_type\":\"deepseek_v2\"," SMALL
+                                ",\"num_hidden_layers\":1,\"n_routed_experts\":2,"
+                                "\"num_experts_per_tok\":1,\"moe_intermediate_size\":4,"
+                                "\"q_lora_rank\":";
+    char text[512];
+    (void)snprintf(text, sizeof text, "%snull}", start);
+    read_config(b, text);
+    assert_non_null(find_target(b, "model.layers.0.self_attn.q_proj.weight"));
+    (void)snprintf(text, sizeof text, "%s\"none\"}", start);
+    refuse_config(b, text, "q_lora_rank");
+    (void)snprintf(text, sizeof text, "%s-1}", start);
+    refuse_config(b, text, "q_lora_rank");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +450,9 @@ int main(void)
         WITH_BENCH(absurd_sizes_end_in_a_named_limit),
         WITH_BENCH(an_unknown_family_is_told_the_nearest_known_ones),
         WITH_BENCH(broken_json_names_line_and_place),
+        WITH_BENCH(prediction_layers_come_after_the_last_layer_there_can_be),
+        WITH_BENCH(sizes_whose_products_would_not_fit_are_refused),
+        WITH_BENCH(a_rank_that_is_no_number_is_not_the_lack_of_one),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

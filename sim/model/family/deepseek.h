@@ -11,10 +11,7 @@ VS_MUST_CHECK bool vs_read_shared_experts(vs_config *c, uint64_t shared, uint64_
                                           vs_err *err);
 /* Experts, router with its correction, shared expert; or a plain MLP in the first layers. */
 VS_MUST_CHECK bool vs_emit_deepseek_mlp(vs_builder *b, uint64_t layer);
-/* What a multi-token-prediction layer has besides a decoder layer, around and behind it. */
-VS_MUST_CHECK bool vs_emit_mtp_front(vs_builder *b);
-VS_MUST_CHECK bool vs_emit_mtp_back(vs_builder *b);
-/* Begins MTP layer `layer`: its names, and that nothing of it is loaded. */
-VS_MUST_CHECK bool vs_emit_mtp_begin(vs_builder *b, uint64_t layer);
+/* The multi-token-prediction layers: stored, not loaded. Behind the decoder layers. */
+VS_MUST_CHECK bool vs_emit_mtp_layers(vs_builder *b, vs_layer_emitter emit_layer);
 
 #endif /* VS_MODEL_DEEPSEEK_H */

@@ -14,10 +14,7 @@ bool vs_read_mla(vs_config *c, vs_err *err)
     }
     const vs_jnode q = vs_json_member(root, "q_lora_rank");
     uint64_t rank = 0;
-    const bool is_given = q.node != NULL && vs_json_as_u64(&q, &rank, NULL);
-    if (q.node == NULL) {
-        rank = 1536; /* class default */
-    } else if (is_given && !vs_read_default(root, "q_lora_rank", 1536, &rank, err)) {
+    if (!vs_json_is_null(&q) && !vs_read_default(root, "q_lora_rank", 1536, &rank, err)) {
         return false;
     }
     m->q_lora = rank;
@@ -64,19 +61,14 @@ static bool emit_mlp(vs_builder *b, uint64_t layer)
             vs_emit_gated(b, "mlp.shared_experts", c->moe.shared_rows, c->has_mlp_bias));
 }
 
+static bool emit_layer(vs_builder *b, uint64_t layer)
+{
+    return vs_emit_mla(b) && emit_mlp(b, layer) && vs_emit_two_norms(b);
+}
+
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!vs_emit_mla(b) || !emit_mlp(b, i) || !vs_emit_two_norms(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_deepseek_v2 = {

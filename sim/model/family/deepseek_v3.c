@@ -23,7 +23,8 @@ bool vs_emit_deepseek_mlp(vs_builder *b, uint64_t layer)
             vs_emit_gated(b, "mlp.shared_experts", c->moe.shared_rows, false));
 }
 
-bool vs_emit_mtp_begin(vs_builder *b, uint64_t layer)
+/* Its names, and that nothing of it is loaded. */
+static bool begin_mtp(vs_builder *b, uint64_t layer)
 {
     char prefix[48] = "model.layers.";
     char digits[24];
@@ -41,7 +42,8 @@ bool vs_emit_mtp_begin(vs_builder *b, uint64_t layer)
     return vs_emit_unloaded(b, prefix, "the multi-token-prediction layer");
 }
 
-bool vs_emit_mtp_front(vs_builder *b)
+/* What it has besides a decoder layer, in front ... */
+static bool emit_mtp_front(vs_builder *b)
 {
     const vs_model_dims *const d = &vs_builder_config(b)->dims;
     const vs_emit_desc tokens = {.name = "embed_tokens.weight",
@@ -53,7 +55,8 @@ bool vs_emit_mtp_front(vs_builder *b)
            vs_emit_norm(b, "hnorm.weight", d->hidden) && vs_emit(b, &join);
 }
 
-bool vs_emit_mtp_back(vs_builder *b)
+/* ... and behind. */
+static bool emit_mtp_back(vs_builder *b)
 {
     const vs_model_dims *const d = &vs_builder_config(b)->dims;
     const vs_emit_desc head = {.name = "shared_head.head.weight",
@@ -62,6 +65,19 @@ bool vs_emit_mtp_back(vs_builder *b)
         vs_emit_norm(b, "shared_head.norm.weight", d->hidden) && vs_emit(b, &head);
     vs_emit_loaded(b);
     return is_done;
+}
+
+bool vs_emit_mtp_layers(vs_builder *b, vs_layer_emitter emit_layer)
+{
+    const vs_config *const c = vs_builder_config(b);
+    for (uint64_t i = 0; i < c->moe.mtp_layers; i++) {
+        const uint64_t layer = c->dims.layers + i;
+        if (!begin_mtp(b, layer) || !emit_mtp_front(b) || !emit_layer(b, layer) ||
+            !emit_mtp_back(b)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool read(vs_config *c, vs_err *err)
@@ -76,24 +92,8 @@ static bool emit_layer(vs_builder *b, uint64_t layer)
 
 static bool emit(vs_builder *b)
 {
-    const vs_config *const c = vs_builder_config(b);
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < c->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b, i)) {
-            return false;
-        }
-    }
-    for (uint64_t i = 0; i < c->moe.mtp_layers; i++) {
-        if (!vs_emit_mtp_begin(b, c->dims.layers + i) || !vs_emit_mtp_front(b) ||
-            !emit_layer(b, c->dims.layers + i) || !vs_emit_mtp_back(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_mtp_layers(b, emit_layer) &&
+           vs_emit_tail(b);
 }
 
 const vs_family vs_family_deepseek_v3 = {

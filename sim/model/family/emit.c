@@ -178,6 +178,21 @@ bool vs_emit_tail(vs_builder *b)
            vs_emit_rotary(b, "model.rotary_emb") && vs_emit_head(b, "lm_head", NULL, false);
 }
 
+bool vs_emit_layers(vs_builder *b, vs_layer_emitter emit_layer)
+{
+    vs_emit_root(b, "", "");
+    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
+        return false;
+    }
+    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
+        vs_emit_layer(b, "model.layers.", "model.layers.", i);
+        if (!emit_layer(b, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool vs_emit_dense_decoder(vs_builder *b, bool has_qkv_bias, bool has_o_bias, bool has_qk_norm)
 {
     const vs_config *const c = vs_builder_config(b);
@@ -198,6 +213,8 @@ bool vs_emit_dense_decoder(vs_builder *b, bool has_qkv_bias, bool has_o_bias, bo
 
 bool vs_is_sparse_layer(const vs_config *c, uint64_t layer)
 {
-    const bool is_listed = (c->dense_set[layer / 64] >> (layer % 64) & 1) != 0;
+    /* prediction layers come behind the others and may be past the set */
+    const bool is_listed =
+        layer < VS_LAYERS_MAX && (c->dense_set[layer / 64] >> (layer % 64) & 1) != 0;
     return layer >= c->moe.first_dense && !is_listed && (layer + 1) % c->moe.sparse_step == 0;
 }

@@ -163,8 +163,7 @@ static bool read_size(const vs_config *c, const char *key, const char *alias, ui
 static bool is_null(const vs_jnode *root, const char *key)
 {
     const vs_jnode node = vs_json_member(root, key);
-    uint64_t value = 0;
-    return node.node != NULL && !vs_json_as_u64(&node, &value, NULL);
+    return vs_json_is_null(&node);
 }
 
 static bool read_kv_heads(vs_config *c, vs_err *err)
@@ -346,6 +345,28 @@ static bool read_layer_types(vs_config *c, vs_err *err)
     }
     c->has_layer_types = true;
     return true;
+}
+
+/* Far above what is published: 14 to 32 pixels a side, 3 channels. */
+#define PATCH_MAX 4096u
+
+bool vs_check_vision(const vs_vision_dims *d, const vs_jnode *object, vs_err *err)
+{
+    if (d->layers > VS_LAYERS_MAX) {
+        const vs_jnode node = vs_json_member(object, "num_hidden_layers");
+        return vs_json_fail(&node, err, "%" PRIu64 " layers; more than %d are not supported",
+                            d->layers, VS_LAYERS_MAX);
+    }
+    if (d->patch > PATCH_MAX || d->channels > PATCH_MAX) {
+        return vs_json_fail(object, err,
+                            "patch_size %" PRIu64 ", num_channels %" PRIu64
+                            "; more than %u are not supported",
+                            d->patch, d->channels, PATCH_MAX);
+    }
+    return d->patch <= d->image ||
+           vs_json_fail(object, err,
+                        "patch_size %" PRIu64 " is larger than image_size %" PRIu64, d->patch,
+                        d->image);
 }
 
 void vs_set_layer_period(vs_config *c, uint64_t period, vs_layer_type others)

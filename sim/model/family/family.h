@@ -136,6 +136,9 @@ VS_MUST_CHECK bool vs_read_count(const vs_jnode *object, const char *key, uint64
                                  uint64_t *out, vs_err *err);
 VS_MUST_CHECK bool vs_read_switch(const vs_jnode *object, const char *key, bool fallback,
                                   bool *out, vs_err *err);
+/* vision_config: numbers whose products would not fit, more layers than VS_LAYERS_MAX, patches larger than the image. */
+VS_MUST_CHECK bool vs_check_vision(const vs_vision_dims *d, const vs_jnode *object,
+                                   vs_err *err);
 /* Marks layers as windowed unless the config lists layer_types: layer i is full when (i + 1) % period == 0. */
 void vs_set_layer_period(vs_config *c, uint64_t period, vs_layer_type others);
 
@@ -250,6 +253,11 @@ VS_MUST_CHECK bool vs_emit_rotary(vs_builder *b, const char *module);
 /* lm_head (tied or not) at the root prefix. */
 VS_MUST_CHECK bool vs_emit_head(vs_builder *b, const char *name, const char *stored_as,
                                 bool has_bias);
+/* One decoder layer; the prefix is set. */
+typedef bool (*vs_layer_emitter)(vs_builder *b, uint64_t layer);
+
+/* model.embed_tokens and all of model.layers. */
+VS_MUST_CHECK bool vs_emit_layers(vs_builder *b, vs_layer_emitter emit_layer);
 /* model.norm, the rotary buffers and lm_head. */
 VS_MUST_CHECK bool vs_emit_tail(vs_builder *b);
 /* A whole dense decoder in the manner of Llama. */

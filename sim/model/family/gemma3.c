@@ -41,15 +41,7 @@ static bool read_vision(vs_config *c, vs_err *err)
         !vs_read_switch(&v, "vision_use_head", true, &c->switches[USE_HEAD], err)) {
         return false;
     }
-    if (d->layers > VS_LAYERS_MAX || d->patch > d->image) {
-        return vs_json_fail(&v, err,
-                            d->layers > VS_LAYERS_MAX
-                                ? "num_hidden_layers %" PRIu64 " of image_size %" PRIu64
-                                  " is more than is supported"
-                                : "patch_size %" PRIu64 " is larger than image_size %" PRIu64,
-                            d->layers > VS_LAYERS_MAX ? d->layers : d->patch, d->image);
-    }
-    return true;
+    return vs_check_vision(d, &v, err);
 }
 
 static bool read(vs_config *c, vs_err *err)

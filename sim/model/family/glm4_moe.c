@@ -19,24 +19,8 @@ static bool emit_layer(vs_builder *b, uint64_t layer)
 
 static bool emit(vs_builder *b)
 {
-    const vs_config *const c = vs_builder_config(b);
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < c->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b, i)) {
-            return false;
-        }
-    }
-    for (uint64_t i = 0; i < c->moe.mtp_layers; i++) {
-        if (!vs_emit_mtp_begin(b, c->dims.layers + i) || !vs_emit_mtp_front(b) ||
-            !emit_layer(b, c->dims.layers + i) || !vs_emit_mtp_back(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_mtp_layers(b, emit_layer) &&
+           vs_emit_tail(b);
 }
 
 const vs_family vs_family_glm4_moe = {

@@ -51,8 +51,9 @@ static bool emit_experts(vs_builder *b)
            emit_projection(b, down, d->hidden, d->intermediate, is_mxfp4);
 }
 
-static bool emit_layer(vs_builder *b)
+static bool emit_layer(vs_builder *b, uint64_t layer)
 {
+    (void)layer;
     const vs_config *const c = vs_builder_config(b);
     const bool has_bias = c->has_attention_bias;
     const vs_emit_desc sinks = {.name = "self_attn.sinks", .shape = {{c->dims.heads}, 1}};
@@ -69,17 +70,7 @@ static bool emit_layer(vs_builder *b)
 
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_gpt_oss = {

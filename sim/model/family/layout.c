@@ -16,7 +16,7 @@
  *                weight_g_idx, weight_shape I64 [2]; int- and float-quantized weight I8 or F8, weight_scale, input_scale;
  *                nvfp4 weight_packed U8 [out, in/2], weight_scale F8 [out, in/16], weight_global_scale F32 [1]
  *
- * mxfp4 is no layout of a linear: it is in gpt_oss.c. */
+ * mxfp4 is no layout of a linear: it is in mxfp4.c. */
 #include "sim/model/family/layout.h"
 
 #include <string.h>
@@ -24,6 +24,12 @@
 static uint64_t ceil_div(uint64_t a, uint64_t b)
 {
     return a / b + (a % b != 0);
+}
+
+/* 32-bit words that hold count values; bits is at most 8, and count may be near 2^63. */
+static uint64_t packed_words(uint64_t count, uint32_t bits)
+{
+    return count / 32 * bits + ceil_div(count % 32 * bits, 32);
 }
 
 /* ---- pieces ------------------------------------------------------------------------------------ */
@@ -84,8 +90,8 @@ static uint64_t group_count(const vs_scheme *s, uint64_t in)
 static void pieces_gptq(piece_list *list, const vs_scheme *s, const uint64_t size[2])
 {
     const uint64_t groups = group_count(s, size[1]);
-    const vs_shape data = matrix(ceil_div(size[1] * s->bits, 32), size[0]);
-    const vs_shape zeros = matrix(groups, ceil_div(size[0] * s->bits, 32));
+    const vs_shape data = matrix(packed_words(size[1], s->bits), size[0]);
+    const vs_shape zeros = matrix(groups, packed_words(size[0], s->bits));
     const vs_shape scales = matrix(groups, size[0]);
     const vs_shape index = vector(size[1]);
     add(list, "qweight", VS_DT_I32, &data);
@@ -97,7 +103,7 @@ static void pieces_gptq(piece_list *list, const vs_scheme *s, const uint64_t siz
 static void pieces_awq(piece_list *list, const vs_scheme *s, const uint64_t size[2])
 {
     const uint64_t groups = group_count(s, size[1]);
-    const uint64_t packed = ceil_div(size[0] * s->bits, 32);
+    const uint64_t packed = packed_words(size[0], s->bits);
     const vs_shape data = matrix(size[1], packed);
     const vs_shape zeros = matrix(groups, packed);
     const vs_shape scales = matrix(groups, size[0]);
@@ -156,14 +162,14 @@ static vs_shape scale_shape(const vs_scheme *s, const uint64_t size[2])
 static void pieces_packed(piece_list *list, const vs_layout *layout, const vs_scheme *s,
                           const uint64_t size[2])
 {
-    const vs_shape data = matrix(size[0], ceil_div(size[1] * s->bits, 32));
+    const vs_shape data = matrix(size[0], packed_words(size[1], s->bits));
     const vs_shape scale = scale_shape(s, size);
     const vs_shape pair = vector(2);
     add(list, "weight_packed", VS_DT_I32, &data);
     add(list, "weight_scale", layout->scale_dtype, &scale);
     if (s->has_zero_points) {
         const vs_shape zeros =
-            matrix(ceil_div(size[0] * s->bits, 32), scale.count == 2 ? scale.dim[1] : 1);
+            matrix(packed_words(size[0], s->bits), scale.count == 2 ? scale.dim[1] : 1);
         add(list, "weight_zero_point", VS_DT_I32, &zeros);
     }
     if (s->has_group_index) {

@@ -24,9 +24,7 @@ static bool read_vision(vs_config *c, vs_err *err)
         !vs_read_default(&v, "vision_output_dim", 7680, &d->out, err)) {
         return false;
     }
-    return d->layers <= VS_LAYERS_MAX ||
-           vs_json_fail(&v, err, "%" PRIu64 " layers; more than %d are not supported",
-                        d->layers, VS_LAYERS_MAX);
+    return vs_check_vision(d, &v, err);
 }
 
 /* Layers without rotary embedding see everything, the others chunks: the default is every fourth. */

@@ -35,20 +35,15 @@ static bool emit_moe(vs_builder *b)
     return vs_emit(b, &router) && vs_emit_experts(b, &experts);
 }
 
+static bool emit_layer(vs_builder *b, uint64_t layer)
+{
+    (void)layer;
+    return vs_emit_attention(b, false, false, false) && emit_moe(b) && vs_emit_two_norms(b);
+}
+
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!vs_emit_attention(b, false, false, false) || !emit_moe(b) ||
-            !vs_emit_two_norms(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_mixtral = {

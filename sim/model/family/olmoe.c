@@ -2,8 +2,9 @@
  * q and k are normed as a whole, not head by head; experts have intermediate_size rows; the router stands first. */
 #include "sim/model/family/family.h"
 
-static bool emit_layer(vs_builder *b)
+static bool emit_layer(vs_builder *b, uint64_t layer)
 {
+    (void)layer;
     const vs_config *const c = vs_builder_config(b);
     const vs_model_dims *const d = &c->dims;
     const bool has_bias = c->has_attention_bias;
@@ -15,17 +16,7 @@ static bool emit_layer(vs_builder *b)
 
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_olmoe = {

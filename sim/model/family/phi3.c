@@ -2,8 +2,9 @@
  * q, k and v are one matrix, gate and up another; o_proj stands before qkv_proj. */
 #include "sim/model/family/family.h"
 
-static bool emit_layer(vs_builder *b)
+static bool emit_layer(vs_builder *b, uint64_t layer)
 {
+    (void)layer;
     const vs_model_dims *const d = &vs_builder_config(b)->dims;
     const uint64_t q = d->heads * d->head_dim;
     const uint64_t kv = d->kv_heads * d->head_dim;
@@ -25,17 +26,7 @@ static bool read(vs_config *c, vs_err *err)
 
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_phi3 = {

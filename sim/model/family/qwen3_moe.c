@@ -22,22 +22,16 @@ static bool emit_mlp(vs_builder *b, uint64_t layer)
     return vs_emit_usual_experts(b) && vs_emit_router(b);
 }
 
+static bool emit_layer(vs_builder *b, uint64_t layer)
+{
+    const bool has_bias = vs_builder_config(b)->has_attention_bias;
+    return vs_emit_attention(b, has_bias, has_bias, true) && emit_mlp(b, layer) &&
+           vs_emit_two_norms(b);
+}
+
 static bool emit(vs_builder *b)
 {
-    const vs_config *const c = vs_builder_config(b);
-    const bool has_bias = c->has_attention_bias;
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < c->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!vs_emit_attention(b, has_bias, has_bias, true) || !emit_mlp(b, i) ||
-            !vs_emit_two_norms(b)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b);
 }
 
 const vs_family vs_family_qwen3_moe = {

@@ -4,6 +4,9 @@
  * prediction block "mtp." is stored behind the model and not loaded (_keys_to_ignore_on_load_unexpected). */
 #include "sim/model/family/family.h"
 
+/* Of all keys or values together; 4 times as much still fits. */
+#define WIDTH_MAX (UINT64_C(1) << 32)
+
 static bool read(vs_config *c, vs_err *err)
 {
     const vs_jnode *const root = &c->root;
@@ -19,6 +22,12 @@ static bool read(vs_config *c, vs_err *err)
         !vs_read_default(root, "decoder_sparse_step", 1, &c->moe.sparse_step, err) ||
         !vs_read_default(root, "full_attention_interval", 4, &interval, err)) {
         return false;
+    }
+    if (l->key_heads * l->key_dim > WIDTH_MAX || l->value_heads * l->value_dim > WIDTH_MAX) {
+        return vs_json_fail(root, err,
+                            "linear attention with %" PRIu64 " keys of %" PRIu64 " and %" PRIu64
+                            " values of %" PRIu64 "; products above 2^32 are not supported",
+                            l->key_heads, l->key_dim, l->value_heads, l->value_dim);
     }
     vs_set_layer_period(c, interval, VS_LAYER_LINEAR);
     return true;
@@ -101,17 +110,7 @@ static bool emit_mtp(vs_builder *b)
 
 static bool emit(vs_builder *b)
 {
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
-        return false;
-    }
-    for (uint64_t i = 0; i < vs_builder_config(b)->dims.layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b, i)) {
-            return false;
-        }
-    }
-    return vs_emit_tail(b) && emit_mtp(b);
+    return vs_emit_layers(b, emit_layer) && vs_emit_tail(b) && emit_mtp(b);
 }
 
 const vs_family vs_family_qwen3_next = {

@@ -12,8 +12,9 @@ static bool read(vs_config *c, vs_err *err)
     return vs_read_switch(&c->root, "use_bias", true, &c->switches[USE_BIAS], err);
 }
 
-static bool emit_layer(vs_builder *b)
+static bool emit_layer(vs_builder *b, uint64_t layer)
 {
+    (void)layer;
     const vs_config *const c = vs_builder_config(b);
     const vs_model_dims *const d = &c->dims;
     const bool has_bias = c->switches[USE_BIAS];
@@ -26,19 +27,11 @@ static bool emit_layer(vs_builder *b)
 
 static bool emit(vs_builder *b)
 {
-    const vs_model_dims *const d = &vs_builder_config(b)->dims;
-    vs_emit_root(b, "", "");
-    if (!vs_emit_embedding(b, "model.embed_tokens.weight")) {
+    if (!vs_emit_layers(b, emit_layer)) {
         return false;
     }
-    for (uint64_t i = 0; i < d->layers; i++) {
-        vs_emit_layer(b, "model.layers.", "model.layers.", i);
-        if (!emit_layer(b)) {
-            return false;
-        }
-    }
     vs_emit_root(b, "", "");
-    return vs_emit_layer_norm(b, "model.norm", d->hidden) &&
+    return vs_emit_layer_norm(b, "model.norm", vs_builder_config(b)->dims.hidden) &&
            vs_emit_rotary(b, "model.rotary_emb") && vs_emit_head(b, "lm_head", NULL, false);
 }
 
