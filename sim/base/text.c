@@ -306,10 +306,45 @@ static size_t edit_distance(vs_str a, vs_str b)
     return rows[a.len % 3][b.len];
 }
 
+/* Shorter ones are in too many names by chance. */
+#define MIN_PART_BYTES 3
+
+static bool is_part_of(vs_str name, vs_str whole)
+{
+    for (size_t at = 0; at + name.len <= whole.len; at++) {
+        size_t same = 0;
+        while (same < name.len &&
+               vs_lower_ascii(name.ptr[same]) == vs_lower_ascii(whole.ptr[at + same])) {
+            same++;
+        }
+        if (same == name.len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The shortest candidate that the name is a part of: whoever types "h100" means an h100-pcie, not an h200. */
+static const char *nearest_whole(vs_str name, const char *const *candidates, size_t count)
+{
+    const char *best = NULL;
+    for (size_t i = 0; i < count && name.len >= MIN_PART_BYTES; i++) {
+        if (is_part_of(name, vs_str_of(candidates[i])) &&
+            (best == NULL || strlen(candidates[i]) < strlen(best))) {
+            best = candidates[i];
+        }
+    }
+    return best;
+}
+
 const char *vs_nearest(vs_str name, const char *const *candidates, size_t count)
 {
     if (name.len == 0 || name.len > MAX_NAME_BYTES) {
         return NULL;
+    }
+    const char *const whole = nearest_whole(name, candidates, count);
+    if (whole != NULL) {
+        return whole;
     }
     const char *best = NULL;
     size_t best_distance = 1 + name.len / 3 + 1; /* the first that is too far */

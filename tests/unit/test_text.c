@@ -213,12 +213,25 @@ static void the_nearest_name_is_found(void **state)
     assert_string_equal(nearest("t5"), "t4");
 }
 
+static void part_of_a_name_suggests_the_whole(void **state)
+{
+    (void)state;
+    static const char *const cards[] = {"a10", "a100-80gb-sxm", "a100-80gb", "h200",
+                                        "h100-sxm"};
+    assert_string_equal(nearest("h100"), "h100-sxm");
+    assert_string_equal(nearest("4090"), "rtx-4090");
+    assert_string_equal(vs_nearest(vs_str_of("H100"), cards, 5), "h100-sxm"); /* not h200 */
+    assert_string_equal(vs_nearest(vs_str_of("a100"), cards, 5),
+                        "a100-80gb"); /* the shortest */
+    assert_null(nearest("xm"));       /* too short to mean anything */
+}
+
 static void a_far_name_suggests_nothing(void **state)
 {
     (void)state;
     assert_null(nearest("mi300x"));
     assert_null(nearest(""));
-    assert_null(nearest("h100"));
+    assert_null(nearest("v1"));
     assert_null(vs_nearest(vs_str_of("a"), NULL, 0));
     char longest[66];
     memset(longest, 'a', 65);
@@ -255,6 +268,7 @@ int main(void)
         cmocka_unit_test(thousands_are_grouped),
         cmocka_unit_test(durations_pick_their_unit),
         cmocka_unit_test(the_nearest_name_is_found),
+        cmocka_unit_test(part_of_a_name_suggests_the_whole),
         cmocka_unit_test(a_far_name_suggests_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,8 +347,8 @@ const char *vs_format_rate(uint64_t bytes_per_s, char buf[VS_TEXT_BYTES]);
 const char *vs_format_torch_size(vs_bytes size, char buf[VS_TEXT_BYTES]);
 const char *vs_format_grouped(uint64_t value, char buf[VS_TEXT_BYTES]); /* 13,476,831,232 */
 const char *vs_format_duration(vs_ns ns, char buf[VS_TEXT_BYTES]); /* 12.48 s, 3.1 ms, 820 ns */
-/* The candidate with the smallest edit distance to name (ASCII case ignored), or NULL when none
- * is near (distance above 1 + length / 3). Ties: the first. */
+/* The shortest candidate that name, of 3 bytes or more, is a part of; else the one with the smallest edit
+ * distance to it, or NULL when none is near (distance above 1 + length / 3). ASCII case is ignored. Ties: the first. */
 const char *vs_nearest(vs_str name, const char *const *candidates, size_t count);
 
 /* ---- random numbers ---------------------------------------------------------------------------- */
