@@ -114,6 +114,7 @@ static bool read_hints(const vs_jnode *checkpoint, vs_arena *arena, vs_builder_h
 
 static const vs_family *find_family(const vs_model *model, const vs_jnode *config, vs_err *err)
 {
+    vs_assert(model->model_type != NULL);
     const vs_family *const family = vs_family_find(vs_str_of(model->model_type));
     if (family == NULL) {
         char known[256];

@@ -228,8 +228,11 @@ static bool read_adapter(const char *folder, vs_arena *arena, const char **base,
     *base = is_read ? vs_str_copy(arena, base_text) : NULL;
     *kind = is_read ? vs_str_copy(arena, kind_text) : NULL;
     vs_json_close(&doc);
-    return is_read &&
-           ((*base != NULL && *kind != NULL) || vs_fail_memory(err, arena, "an adapter"));
+    if (is_read && (*base == NULL || *kind == NULL)) {
+        (void)vs_fail_memory(err, arena, "an adapter");
+        return false;
+    }
+    return is_read;
 }
 
 /* No weights but an adapter's: that is not a model. */
@@ -240,6 +243,7 @@ static bool fail_adapter(const char *folder, vs_arena *arena, vs_err *err)
     if (!read_adapter(folder, arena, &base, &kind, err)) {
         return false;
     }
+    vs_assert(base != NULL && kind != NULL);
     const vs_catalogue_model *const known = vs_catalogue_model_find(vs_str_of(base));
     (void)vs_fail(err, VS_ERR_VALUE,
                   "an adapter (%.20s), not a model: it changes the weights of its base model, "

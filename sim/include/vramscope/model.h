@@ -1,14 +1,15 @@
 /* vramscope/model.h - what a checkpoint contains and what Transformers makes of it.
  *
- * A vs_model is read from a config.json, from safetensors headers (single file, index, hub cache
- * folder) or from the built-in catalogue. Headers only: weights are never read. It holds two lists
- * and the way from one to the other:
+ * A vs_model is read from a config.json, from the headers of a checkpoint (safetensors, PyTorch .bin, GGUF; single
+ * file, index, hub cache folder) or from the built-in catalogue. Weights are never read. It holds two lists and
+ * the way from one to the other:
  *
  *   checkpoint tensors  ->  targets (parameters of the module tree that Transformers 5 builds)
  *   in file/key order       in module-definition order
  *
  * A target is a plain rename of one checkpoint tensor, or a merge of many (fused experts: stack, then
- * perhaps concatenate). Tensors no target wants are dropped (never read).
+ * perhaps concatenate). Tensors no target wants are dropped (never read). Of a checkpoint that is quantised already there is
+ * a third list, the architecture without a quantiser (modules), and how it is dequantised.
  *
  * Plain data, immutable once read, shared between runs and threads. Lives in the arena given
  * to the reader. Sources of every formula: facts/models.md, specs/transformers-loading.md [2.3, 2.6]. */
@@ -270,7 +271,7 @@ typedef struct {
 
 /* MODEL of the command line: catalogue name (case-insensitive), directory, hub cache folder, config.json,
  * .safetensors, .bin, .pt, .pth, .gguf, .safetensors.index.json, .bin.index.json. Errors name the file and place;
- * an unknown name suggests the nearest. Transient memory is bounded by the input's size. scratch is reset by the caller. */
+ * an unknown name suggests the nearest. Transient memory is bounded by the input's size. */
 VS_MUST_CHECK bool vs_model_open(vs_model *model, vs_arena *arena, const char *spec,
                                  vs_err *err);
 /* Pieces of the above, for tests and fuzzing. input_name appears in errors. */

@@ -176,9 +176,9 @@ vs_target *vs_builder_target(vs_builder *b, vs_target_list *list, const char *na
     t->part_count = 1;
     t->first_source = list->source_count;
     t->fixed_dtype = VS_DT_COUNT;
-    if ((desc->flags & (VS_TF_QUANT_DATA | VS_TF_QUANT_META)) != 0) {
-        t->fixed_dtype = desc->dtype;
-    } else if ((desc->flags & VS_TF_BUFFER) != 0 && !desc->has_load_dtype) {
+    const bool is_quantised = (desc->flags & (VS_TF_QUANT_DATA | VS_TF_QUANT_META)) != 0;
+    const bool is_buffer = (desc->flags & VS_TF_BUFFER) != 0 && !desc->has_load_dtype;
+    if (is_quantised || is_buffer) {
         t->fixed_dtype = desc->dtype;
     } else if ((desc->flags & VS_TF_KEEP_FP32) != 0) {
         t->fixed_dtype = VS_DT_F32;

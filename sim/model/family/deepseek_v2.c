@@ -12,6 +12,12 @@ bool vs_read_mla(vs_config *c, vs_err *err)
         !vs_read_default(root, "v_head_dim", 128, &m->value, err)) {
         return false;
     }
+    if (m->rope % 2 != 0) {
+        const vs_jnode node = vs_json_member(root, "qk_rope_head_dim");
+        return vs_json_fail(
+            &node, err,
+            "qk_rope_head_dim is %" PRIu64 "; rotary embeddings need an even number", m->rope);
+    }
     const vs_jnode q = vs_json_member(root, "q_lora_rank");
     uint64_t rank = 0;
     if (!vs_json_is_null(&q) && !vs_read_default(root, "q_lora_rank", 1536, &rank, err)) {

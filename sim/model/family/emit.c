@@ -14,7 +14,7 @@ bool vs_emit_layer_norm(vs_builder *b, const char *name, uint64_t width)
     char full[96];
     const size_t len = strlen(name);
     vs_assert(len + sizeof ".weight" <= sizeof full);
-    memcpy(full, name, len);
+    memcpy(full, name, len + 1);
     memcpy(full + len, ".weight", sizeof ".weight");
     if (!vs_emit_norm(b, full, width)) {
         return false;
@@ -87,7 +87,7 @@ bool vs_emit_gated(vs_builder *b, const char *module, uint64_t rows, bool has_bi
     char full[96];
     const size_t len = strlen(module);
     vs_assert(len + sizeof ".gate_proj" <= sizeof full);
-    memcpy(full, module, len);
+    memcpy(full, module, len + 1);
     for (uint32_t i = 0; i < 3; i++) {
         memcpy(full + len, names[i], strlen(names[i]) + 1);
         if (!vs_emit_linear(b, full, i == 2 ? hidden : rows, i == 2 ? rows : hidden,
@@ -143,7 +143,7 @@ bool vs_emit_rotary(vs_builder *b, const char *module)
     char full[96];
     const size_t len = strlen(module);
     vs_assert(len + sizeof ".original_inv_freq" <= sizeof full);
-    memcpy(full, module, len);
+    memcpy(full, module, len + 1);
     for (uint32_t i = 0; i < 2; i++) {
         memcpy(full + len, names[i], strlen(names[i]) + 1);
         const vs_emit_desc desc = {.name = full,

@@ -47,7 +47,7 @@ static void slot_name(const expert_work *w, uint32_t slot, char out[64])
     const size_t name_bytes = strlen(name);
     const size_t suffix_bytes = strlen(suffix) + 1;
     vs_assert(name_bytes + 1 + suffix_bytes <= 64);
-    memcpy(out, name, name_bytes);
+    memcpy(out, name, name_bytes + 1);
     out[name_bytes] = '.';
     memcpy(out + name_bytes + 1, suffix, suffix_bytes);
 }
@@ -111,7 +111,7 @@ static bool add_expert(const expert_work *w, uint64_t expert, const char *stem,
             return vs_fail_memory(b->err, b->arena, "the names of a model");
         }
         memcpy(name, stem, stem_bytes);
-        memcpy(name + stem_bytes, matrix, matrix_bytes);
+        memcpy(name + stem_bytes, matrix, matrix_bytes + 1);
         name[stem_bytes + matrix_bytes] = '.';
         memcpy(name + stem_bytes + matrix_bytes + 1, piece->suffix, suffix_bytes);
         if (!vs_builder_tensor(b, tensor_of(w, expert, slot), name, &piece->shape,
@@ -170,9 +170,9 @@ static const char *fused_name(const expert_work *w, const char *name, const vs_p
                                  ? ""
                                  : piece->suffix + strlen("weight"); /* "_scale_inv" */
     vs_assert(target_bytes + name_bytes + strlen(tail) + 2 <= sizeof text);
-    memcpy(text, w->x->target, target_bytes);
+    memcpy(text, w->x->target, target_bytes + 1);
     text[target_bytes] = '.';
-    memcpy(text + target_bytes + 1, name, name_bytes);
+    memcpy(text + target_bytes + 1, name, name_bytes + 1);
     memcpy(text + target_bytes + 1 + name_bytes, tail, strlen(tail) + 1);
     return vs_builder_name(w->b, &w->b->module, text);
 }
@@ -281,8 +281,13 @@ static void count(const expert_work *w)
 static bool add_targets(const expert_work *w)
 {
     const uint32_t fused = fused_pieces(w);
-    for (uint32_t i = 0; i < 2 * fused; i++) {
-        if (!add_fused(w, i < fused, i % fused)) {
+    for (uint32_t piece = 0; piece < fused; piece++) {
+        if (!add_fused(w, true, piece)) {
+            return false;
+        }
+    }
+    for (uint32_t piece = 0; piece < fused; piece++) {
+        if (!add_fused(w, false, piece)) {
             return false;
         }
     }

@@ -318,8 +318,12 @@ static bool parse_layer_type(vs_str text, uint8_t *out)
 
 static bool read_layer_types(vs_config *c, vs_err *err)
 {
-    const vs_jnode list = vs_json_member(&c->root, "layer_types");
-    if (!vs_json_is_array(&list)) {
+    vs_jnode list = {0};
+    bool has_list = false;
+    if (!vs_json_get_list(&c->root, "layer_types", &list, &has_list, err)) {
+        return false;
+    }
+    if (!has_list) {
         return true;
     }
     const size_t count = vs_json_count(&list);
@@ -390,7 +394,11 @@ static void count_layer_types(vs_config *c)
 /* mlp_only_layers: layers with a plain MLP among the sparse ones. */
 static bool read_dense_layers(vs_config *c, vs_err *err)
 {
-    const vs_jnode list = vs_json_member(&c->root, "mlp_only_layers");
+    vs_jnode list = {0};
+    bool has_list = false;
+    if (!vs_json_get_list(&c->root, "mlp_only_layers", &list, &has_list, err)) {
+        return false;
+    }
     for (vs_jnode item = vs_json_first(&list); item.node != NULL; item = vs_json_next(&item)) {
         uint64_t layer = 0;
         if (!vs_json_as_u64(&item, &layer, err)) {

@@ -211,9 +211,13 @@ void vs_layout_close(vs_layout *layout)
 
 static bool read_skips(rule_reader *r, const vs_jnode *q, const char *key)
 {
-    const vs_jnode list = vs_json_member(q, key);
     vs_layout *const l = r->layout;
-    if (!vs_json_is_array(&list)) {
+    vs_jnode list = {0};
+    bool has_list = false;
+    if (!vs_json_get_list(q, key, &list, &has_list, r->err)) {
+        return false;
+    }
+    if (!has_list) {
         l->skips_head = true; /* get_keys_to_not_convert */
         return true;
     }
@@ -225,8 +229,11 @@ static bool read_skips(rule_reader *r, const vs_jnode *q, const char *key)
 
 static bool read_block(rule_reader *r, const vs_jnode *list, uint64_t block[2])
 {
-    if (!vs_json_is_array(list)) {
+    if (vs_json_is_absent(list)) {
         return true;
+    }
+    if (!vs_json_is_array(list)) {
+        return vs_json_fail(list, r->err, "expected two numbers, rows and columns");
     }
     uint32_t count = 0;
     for (vs_jnode i = vs_json_first(list); i.node != NULL; i = vs_json_next(&i), count++) {
@@ -253,6 +260,12 @@ static bool read_fp8(rule_reader *r, const vs_jnode *q)
     if (!read_block(r, &block, s->block) ||
         !vs_json_get_str(q, "activation_scheme", false, &activations, r->err)) {
         return false;
+    }
+    if (activations.len > 0 && !vs_str_is(activations, "static") &&
+        !vs_str_is(activations, "dynamic")) {
+        const vs_jnode node = vs_json_member(q, "activation_scheme");
+        return vs_json_fail(&node, r->err, "expected dynamic or static, found \"%.40s\"",
+                            activations.ptr);
     }
     s->has_input_scale = vs_str_is(activations, "static");
     r->layout->quant.label =
@@ -299,6 +312,12 @@ static bool read_grouped(rule_reader *r, const vs_jnode *q, const char *name)
     vs_scheme *const s = &r->layout->schemes[0];
     if (!read_bits(r, q, "bits", 4, s) || !read_group_size(r, q, 128, s)) {
         return false;
+    }
+    if (s->bits != 2 && s->bits != 3 && s->bits != 4 &&
+        s->bits != 8) { /* GPTQConfig.post_init */
+        const vs_jnode node = vs_json_member(q, "bits");
+        return vs_json_fail(&node, r->err, "expected 2, 3, 4 or 8 bits, found %" PRIu32,
+                            s->bits);
     }
     r->layout->quant.label =
         s->group_size == 0
@@ -368,6 +387,10 @@ static bool read_bitsandbytes(rule_reader *r, const vs_jnode *q)
     r->layout->quant.format = s->format;
     s->bits = is_4bit ? 4 : 8;
     const bool is_nf4 = vs_str_is(type, "nf4");
+    if (type.len > 0 && !is_nf4 && !vs_str_is(type, "fp4")) {
+        const vs_jnode node = vs_json_member(q, "bnb_4bit_quant_type");
+        return vs_json_fail(&node, r->err, "expected nf4 or fp4, found \"%.40s\"", type.ptr);
+    }
     s->quant_state_name = is_nf4 ? "weight.quant_state.bitsandbytes__nf4"
                                  : "weight.quant_state.bitsandbytes__fp4";
     const char *const dq = s->is_double_quantised ? ", double quantisation" : "";
@@ -434,6 +457,11 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
         !vs_json_get_bool(&weights, "symmetric", false, &is_symmetric, r->err) ||
         !read_strategy(r, &weights, s)) {
         return false;
+    }
+    if (!vs_str_is(type, "float") && !vs_str_is(type, "int")) {
+        const vs_jnode node = vs_json_member(&weights, "type");
+        return vs_json_fail(&node, r->err, "expected int or float, found \"%.40s\"",
+                            type.len == 0 ? "" : type.ptr);
     }
     s->is_float = vs_str_is(type, "float");
     s->is_packed = vs_str_is(format, "pack-quantized");
@@ -573,7 +601,8 @@ static vs_jnode find_quantisation(const vs_jnode *config)
 bool vs_layout_is_known(const vs_jnode *config)
 {
     const vs_jnode q = find_quantisation(config);
-    return !vs_json_is_object(&q) || find_format(&q, NULL) != NULL;
+    return !vs_json_is_object(&q) ||
+           find_format(&q, NULL) != NULL; /* no object: an error later */
 }
 
 bool vs_layout_read(vs_layout *layout, vs_arena *arena, const vs_jnode *config, vs_dtype dtype,
@@ -581,8 +610,11 @@ bool vs_layout_read(vs_layout *layout, vs_arena *arena, const vs_jnode *config, 
 {
     const vs_jnode q = find_quantisation(config);
     *layout = (vs_layout){.scale_dtype = dtype};
-    if (!vs_json_is_object(&q)) {
+    if (vs_json_is_absent(&q)) {
         return true;
+    }
+    if (!vs_json_is_object(&q)) {
+        return vs_json_fail(&q, err, "expected an object with quant_method, or null");
     }
     const format_rule *const rule = find_format(&q, err);
     if (rule == NULL) {

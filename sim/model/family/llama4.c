@@ -9,8 +9,11 @@ static bool read_vision(vs_config *c, vs_err *err)
 {
     const vs_jnode v = vs_json_member(&c->top, "vision_config");
     vs_vision_dims *const d = &c->vision;
-    if (!vs_json_is_object(&v)) {
+    if (vs_json_is_absent(&v)) {
         return true; /* the text model alone */
+    }
+    if (!vs_json_is_object(&v)) {
+        return vs_json_fail(&v, err, "expected an object with the numbers of the vision tower");
     }
     /* Llama4VisionConfig */
     if (!vs_read_default(&v, "hidden_size", 768, &d->hidden, err) ||

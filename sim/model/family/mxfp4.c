@@ -50,7 +50,7 @@ bool vs_emit_mxfp4(vs_builder *b, const char *name, const uint64_t plain[3],
     char full[96];
     const size_t len = strlen(name);
     vs_assert(len + sizeof "_blocks" <= sizeof full);
-    memcpy(full, name, len);
+    memcpy(full, name, len + 1);
     for (uint32_t i = 0; i < 2; i++) {
         memcpy(full + len, tails[i], sizeof "_blocks");
         if (!vs_builder_group(b, full, 1, &tensors[i])) {

@@ -29,6 +29,13 @@ static bool read(vs_config *c, vs_err *err)
                             " values of %" PRIu64 "; products above 2^32 are not supported",
                             l->key_heads, l->key_dim, l->value_heads, l->value_dim);
     }
+    if (l->value_heads % l->key_heads != 0) {
+        const vs_jnode node = vs_json_member(root, "linear_num_value_heads");
+        return vs_json_fail(&node, err,
+                            "linear_num_value_heads %" PRIu64
+                            " is not a multiple of linear_num_key_heads %" PRIu64,
+                            l->value_heads, l->key_heads);
+    }
     vs_set_layer_period(c, interval, VS_LAYER_LINEAR);
     return true;
 }
