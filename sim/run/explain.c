@@ -146,9 +146,10 @@ static const char *reason_on_host(const loader *ld)
         "%s more were needed to dequantise one parameter; Transformers catches that, does it "
         "on "
         "the CPU and leaves it there: the load ends without an error, but %" PRIu32
-        " parameters (%s) are in host memory and the model does not run.",
+        " parameter%s (%s) %s in host memory and the model does not run.",
         vs_format_size(ld->failure.info.attempted_bytes, asked), ld->on_host,
-        vs_format_size(ld->on_host_bytes, left));
+        ld->on_host == 1 ? "" : "s", vs_format_size(ld->on_host_bytes, left),
+        ld->on_host == 1 ? "is" : "are");
 }
 
 static const char *shape_text(const loader *ld, const vs_tensor *tensor)

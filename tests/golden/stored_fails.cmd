@@ -1,0 +1,1 @@
+vramscope sim deepseek-v3 --gpu a100-80gb-sxm:2TiB --ram 2TiB | head -n 24; vramscope sim deepseek-v3 --gpu a100-80gb-sxm:2TiB --ram 2TiB --json - | grep -E '"(verdict|headline|reason|format|is_quantised|is_dequantised)":'

@@ -1,0 +1,1 @@
+vramscope sim gpt-oss-120b --gpu h100-sxm
