@@ -447,6 +447,23 @@ vs_jnode vs_json_next(const vs_jnode *item)
     return node_below(&parent, next, next->string, item->index + 1);
 }
 
+bool vs_json_is_absent(const vs_jnode *n)
+{
+    return n->node == NULL || cJSON_IsNull(n->node);
+}
+
+bool vs_json_get_list(const vs_jnode *object, const char *key, vs_jnode *out, bool *has,
+                      vs_err *err)
+{
+    const vs_jnode node = vs_json_member(object, key);
+    if (!vs_json_is_absent(&node) && !vs_json_is_array(&node)) {
+        return vs_json_fail(&node, err, "expected a list");
+    }
+    *out = node;
+    *has = !vs_json_is_absent(&node);
+    return true;
+}
+
 bool vs_json_equal(const vs_jnode *a, const vs_jnode *b)
 {
     return a->node != NULL && b->node != NULL && cJSON_Compare(a->node, b->node, true) != 0;

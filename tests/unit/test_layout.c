@@ -337,6 +337,30 @@ static void what_cannot_be_is_named(void **state)
     refuse_config(b, LLAMA_WITH("\"quant_method\":\"fp8\",\"modules_to_not_convert\":[7]"),
                   "modules_to_not_convert");
     refuse_config(b, LLAMA_WITH("\"quant_method\":\"compressed-tensors\""), "config_groups");
+    refuse_config(b, "{" LLAMA ",\"quantization_config\":\"gptq\"}", "expected an object");
+    refuse_config(b, "{" LLAMA ",\"quantization_config\":0}", "expected an object");
+    refuse_config(b, LLAMA_WITH("\"quant_method\":\"fp8\",\"weight_block_size\":\"128\""),
+                  "two numbers");
+    refuse_config(b,
+                  LLAMA_WITH("\"quant_method\":\"fp8\",\"modules_to_not_convert\":\"lm_head\""),
+                  "expected a list");
+    refuse_config(b, LLAMA_WITH("\"quant_method\":\"fp8\",\"activation_scheme\":\"x\""),
+                  "static");
+    refuse_config(b, LLAMA_WITH("\"quant_method\":\"gptq\",\"bits\":7"), "2, 3, 4 or 8");
+    refuse_config(b,
+                  LLAMA_WITH("\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true,"
+                             "\"bnb_4bit_quant_type\":\"nf5\""),
+                  "nf4 or fp4");
+    refuse_config(b, CT("x", "\"num_bits\":8,\"type\":\"12\"", ""), "int or float");
+}
+
+static void lists_of_layers_have_to_be_lists(void **state)
+{
+    bench *b = *state;
+    refuse_config(b, "{" LLAMA ",\"layer_types\":5}", "layer_types");
+    refuse_config(b, "{" QWEN3_MOE ",\"num_hidden_layers\":1,\"mlp_only_layers\":5}",
+                  "mlp_only_layers");
+    read_config(b, "{" LLAMA ",\"layer_types\":null,\"quantization_config\":null}");
 }
 
 #define SKIPS(pattern)                                                                         \
@@ -398,6 +422,7 @@ int main(void)
         WITH_BENCH(repeats_that_would_double_the_pattern_are_refused),
         WITH_BENCH(names_that_are_no_list_are_refused),
         WITH_BENCH(what_cannot_be_is_named),
+        WITH_BENCH(lists_of_layers_have_to_be_lists),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
 }

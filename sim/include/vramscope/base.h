@@ -280,6 +280,10 @@ bool vs_json_is_object(const vs_jnode *n);
 bool vs_json_is_array(const vs_jnode *n);
 bool vs_json_is_string(const vs_jnode *n);
 bool vs_json_is_null(const vs_jnode *n); /* the literal; not what is absent */
+bool vs_json_is_absent(const vs_jnode *n); /* not there, or null */
+/* true with *has false when absent, with *has true for a list; anything else is an error. */
+VS_MUST_CHECK bool vs_json_get_list(const vs_jnode *object, const char *key, vs_jnode *out,
+                                    bool *has, vs_err *err);
 size_t vs_json_count(const vs_jnode *n); /* members or items, O(n) */
 /* Iteration: for (vs_jnode i = vs_json_first(&a); i.node; i = vs_json_next(&i)) */
 vs_jnode vs_json_first(const vs_jnode *container);

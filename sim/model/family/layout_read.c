@@ -458,10 +458,9 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
         !read_strategy(r, &weights, s)) {
         return false;
     }
-    if (!vs_str_is(type, "float") && !vs_str_is(type, "int")) {
+    if (type.len > 0 && !vs_str_is(type, "float") && !vs_str_is(type, "int")) {
         const vs_jnode node = vs_json_member(&weights, "type");
-        return vs_json_fail(&node, r->err, "expected int or float, found \"%.40s\"",
-                            type.len == 0 ? "" : type.ptr);
+        return vs_json_fail(&node, r->err, "expected int or float, found \"%.40s\"", type.ptr);
     }
     s->is_float = vs_str_is(type, "float");
     s->is_packed = vs_str_is(format, "pack-quantized");
