@@ -14,6 +14,7 @@ typedef enum {
     SLOT_PENDING,  /* free requested, events outstanding */
     SLOT_FREE,     /* mapped, in its home's free set */
     SLOT_UNMAPPED, /* address space of an expandable range, in its home's unmapped list */
+    SLOT_LOOSE,    /* free, in the pool's list of those that are in no set yet */
 } slot_state;
 
 typedef struct {
@@ -25,7 +26,7 @@ typedef struct {
 
 typedef struct {
     uint64_t mark;  /* the pool's search counter when it was put into the set [6.3] */
-    uint32_t left;  /* free: treap children. Unmapped: neighbours in the list by address. */
+    uint32_t left;  /* free: treap children. Unmapped, loose: neighbours in the list. */
     uint32_t right; /* unused: right is the next unused slot */
     uint32_t chain; /* gathered for unmapping [6.4] */
 } pool_block_idle;

@@ -7,13 +7,18 @@
  *                   \           \
  *   home             freeset: by (size, address)  one per (small or large pool, stream)
  *
+ * A loader frees hundreds of blocks in a row, side by side. A freed block is merged with its neighbours at once, but
+ * stays loose, outside of its set, until the next allocation: what it is merged with before then never had to be
+ * put into the set and taken out again.
+ *
  * Private pools (graphs, MemPool [10.4]) and "free memory" callbacks ([5] step 4, CUDA IPC) are not
  * modelled: loading a model uses neither.
  *
  * Invariants walked by vs_pool_check (check.c):
  *   - the blocks of a segment or range tile it, links agree both ways, all share home and range;
- *   - two neighbours are never both free, nor both unmapped;
- *   - a home's set holds exactly its free blocks, its unmapped list exactly its unmapped ones;
+ *   - two neighbours are never both free or loose, nor both unmapped;
+ *   - a home's set holds exactly its free blocks, its unmapped list exactly its unmapped ones, the pool's
+ *     list of loose blocks exactly those;
  *   - segments do not overlap; unmapped blocks lie in ranges and start on a page;
  *   - every current statistic equals the sum over the blocks; driver_total = reserved_bytes;
  *   - every slot is in use, or in the list of unused ones, or fresh. */
@@ -201,6 +206,9 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     if (pool->event_total != 0) {
         vsp_process_events(pool);
     }
+    if (pool->loose_head != 0) {
+        vsp_settle_loose(pool);
+    }
     const uint64_t rounded_bytes =
         pool->has_divisions ? vsp_round(pool, asked_bytes)
                             : (asked_bytes + GRANULE_BYTES - 1u) & ~(GRANULE_BYTES - 1u);
@@ -286,30 +294,72 @@ static inline void count_inactive(pool_counts *counts, pool_counts *all, uint64_
     }
 }
 
-/* Merging [4.3] and back into the set. */
-static inline void join_free(vs_pool *pool, uint32_t slot)
+static inline void loose_add(vs_pool *pool, uint32_t slot)
 {
     pool_block *blocks = pool->blocks;
-    pool_block *block = &blocks[slot];
-    freeset *set = &pool->homes[block->home]->free;
+    blocks[slot].state = SLOT_LOOSE;
+    blocks[slot].idle.left = 0;
+    blocks[slot].idle.right = pool->loose_head;
+    if (pool->loose_head != 0) {
+        blocks[pool->loose_head].idle.left = slot;
+    }
+    pool->loose_head = slot;
+}
+
+static inline void loose_remove(vs_pool *pool, uint32_t slot)
+{
+    pool_block *blocks = pool->blocks;
+    const uint32_t left = blocks[slot].idle.left;
+    const uint32_t right = blocks[slot].idle.right;
+    if (left == 0) {
+        pool->loose_head = right;
+    } else {
+        blocks[left].idle.right = right;
+    }
+    if (right != 0) {
+        blocks[right].idle.left = left;
+    }
+}
+
+void vsp_settle_loose(vs_pool *pool)
+{
+    uint32_t slot = pool->loose_head;
+    while (slot != 0) {
+        const uint32_t next = pool->blocks[slot].idle.right;
+        pool->blocks[slot].state = SLOT_FREE;
+        vsp_freeset_insert(&vsp_home_of(pool, slot)->free, pool->blocks, slot);
+        slot = next;
+    }
+    pool->loose_head = 0;
+}
+
+/* Joins a neighbour when it is free. Returns how many were joined. */
+static inline uint32_t swallow_free(vs_pool *pool, uint32_t slot, uint32_t neighbour)
+{
+    const uint8_t state = pool->blocks[neighbour].state; /* slot 0, none, is never free */
+    if (state != SLOT_FREE && state != SLOT_LOOSE) {
+        return 0;
+    }
+    if (state == SLOT_FREE) {
+        vsp_take_free(pool, neighbour);
+    } else {
+        loose_remove(pool, neighbour);
+    }
+    swallow(pool, slot, neighbour);
+    return 1;
+}
+
+/* Merging [4.3]; the block goes into its set later. */
+static inline void join_free(vs_pool *pool, uint32_t slot)
+{
+    pool_block *block = &pool->blocks[slot];
     const uint64_t own_bytes = block->size_bytes;
-    const uint32_t prev = block->prev;
-    const uint32_t next = block->next;
-    uint32_t eaten = 0;
     /* Whoever still holds the handle of this block is wrong from here on. */
     block->generation++;
-    if (prev != 0 && blocks[prev].state == SLOT_FREE) {
-        vsp_freeset_erase(set, blocks, prev);
-        swallow(pool, slot, prev);
-        eaten++;
-    }
-    if (next != 0 && blocks[next].state == SLOT_FREE) {
-        vsp_freeset_erase(set, blocks, next);
-        swallow(pool, slot, next);
-        eaten++;
-    }
+    uint32_t eaten = swallow_free(pool, slot, block->prev);
+    eaten += swallow_free(pool, slot, block->next);
     mark_free(pool, block);
-    vsp_freeset_insert(set, blocks, slot);
+    loose_add(pool, slot);
     if (block->range == 0) { /* inactive_split leaves expandable blocks out */
         const bool is_split = vsp_is_split(pool, slot);
         /* What was eaten was counted; what survives as a split block is counted as a whole. */

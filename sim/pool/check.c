@@ -69,6 +69,7 @@ static vs_block_view view_of(const vs_pool *pool, uint32_t slot, uint64_t segmen
         break;
     case SLOT_UNMAPPED: view.state = VS_BLOCK_UNMAPPED; break;
     case SLOT_FREE:
+    case SLOT_LOOSE:
     case SLOT_UNUSED: view.state = VS_BLOCK_FREE; break;
     }
     return view;
@@ -125,6 +126,11 @@ static void tally(uint64_t sums[VS_STAT_CLASSES], uint32_t home, uint64_t by)
     sums[vsp_stat_class(home)] += by;
 }
 
+static bool is_any_free(const pool_block *block)
+{
+    return block->state == SLOT_FREE || block->state == SLOT_LOOSE;
+}
+
 static void recount_block(const vs_pool *pool, uint32_t slot, recount *sum)
 {
     const pool_block *block = &pool->blocks[slot];
@@ -145,7 +151,7 @@ static void recount_block(const vs_pool *pool, uint32_t slot, recount *sum)
         tally(sum->active_bytes, home, block->size_bytes);
         tally(sum->requested_bytes, home, block->used.asked_bytes);
     }
-    if (block->state == SLOT_FREE) {
+    if (is_any_free(block)) {
         sum->free_blocks++;
         if (vsp_is_split(pool, slot) && block->range == 0) {
             tally(sum->inactive_split, home, 1);
@@ -172,7 +178,8 @@ static bool check_next(const vs_pool *pool, uint32_t slot, vs_err *err)
     return holds(next->prev == slot, "links agree both ways", err) &&
            holds(next->addr == block->addr + block->size_bytes, "blocks tile their segment",
                  err) &&
-           holds(next->state != block->state || can_be_twice,
+           holds((next->state != block->state || can_be_twice) &&
+                     !(is_any_free(block) && is_any_free(next)),
                  "free or unmapped neighbours are merged", err);
 }
 
@@ -262,6 +269,22 @@ static bool check_home(const vs_pool *pool, uint32_t id, recount *seen, vs_err *
         seen->unmapped_blocks++;
     }
     return holds(count == set->count, "a set is as long as its count", err);
+}
+
+static bool check_loose(const vs_pool *pool, recount *seen, vs_err *err)
+{
+    uint32_t left = 0;
+    for (uint32_t slot = pool->loose_head; slot != 0; slot = pool->blocks[slot].idle.right) {
+        const pool_block *block = &pool->blocks[slot];
+        if (!holds(block->state == SLOT_LOOSE && block->idle.left == left,
+                   "the list of loose blocks is linked both ways and holds nothing else",
+                   err)) {
+            return false;
+        }
+        left = slot;
+        seen->free_blocks++;
+    }
+    return true;
 }
 
 static bool check_stat(const vs_stat stats[VS_STAT_CLASSES],
@@ -360,7 +383,9 @@ bool vs_pool_check(const vs_pool *pool, vs_arena *scratch, vs_err *err)
             return false;
         }
     }
-    return holds(seen.free_blocks == sum.free_blocks, "every free block is in a set", err) &&
+    return check_loose(pool, &seen, err) &&
+           holds(seen.free_blocks == sum.free_blocks, "every free block is in a set or loose",
+                 err) &&
            holds(seen.unmapped_blocks == sum.unmapped_blocks,
                  "every unmapped block is in a list", err) &&
            check_stats(pool, &sum, err) && check_events(pool, &sum, err) &&

@@ -123,6 +123,7 @@ struct vs_pool {
     uint32_t slot_fresh;    /* slots from here on were never used */
     uint32_t slot_unused;   /* list of slots given back */
     uint32_t slots_left;    /* unused ones, both kinds */
+    uint32_t loose_head;    /* list of the loose blocks, see caching.c */
 
     pool_home **homes;       /* in order of creation */
     uint32_t *home_order[2]; /* [is_small]: homes by stream, ascending */
@@ -252,6 +253,8 @@ uint32_t vsp_find_home(vs_pool *pool, bool is_small, uint64_t stream);
 /* Merges the neighbour (slot or 0) into slot when it is free in the same way, [4.3]: `state` is
  * SLOT_FREE or SLOT_UNMAPPED. */
 void vsp_merge(vs_pool *pool, uint32_t slot, uint32_t neighbour, slot_state state);
+/* Puts the loose blocks into their sets. Before anything searches or walks a set. */
+void vsp_settle_loose(vs_pool *pool);
 /* Marks the block free and puts it into its home's set. */
 void vsp_put_free(vs_pool *pool, uint32_t slot);
 void vsp_take_free(vs_pool *pool, uint32_t slot);

@@ -247,6 +247,7 @@ static void release_pool(vs_pool *pool, bool is_small)
 void vsp_release_all(vs_pool *pool)
 {
     vsp_synchronize_events(pool);
+    vsp_settle_loose(pool);
     pool->num_sync_all_streams++;
     release_pool(pool, false);
     release_pool(pool, true);
