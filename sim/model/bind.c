@@ -98,8 +98,9 @@ static bool set_shape(binder *b, vs_target *t, const uint64_t *shape, uint32_t d
     char found[96];
     if (b->is_native && b->misshaped++ < SPELLED_OUT &&
         !vs_note(b->model, b->arena, b->err,
-                 "%s: the config means %s, the headers say %s and win", t->name,
-                 format_shape(t->shape, t->dim_count, expected),
+                 "%s: the config means %s, the headers say %s and win; Transformers refuses "
+                 "to load such a pair",
+                 t->name, format_shape(t->shape, t->dim_count, expected),
                  format_shape(shape, dim_count, found))) {
         return false;
     }

@@ -220,9 +220,8 @@ static bool check_entry(const char *path, const char *name, bool is_replaced, bo
     } else if (is_replaced && is_weights(vs_str_of(name)) && !is_hollow(path, name)) {
         text = "holds data, so it is not replaced, --force or not; remove it yourself or name "
                "another folder";
-    } else if (!is_replaced &&
-               (strcmp(name, "model.safetensors") == 0 || strcmp(name, "config.json") == 0)) {
-        text = "belongs to another checkpoint and would be read with this one; remove it or "
+    } else if (!is_replaced) {
+        text = "belongs to another checkpoint and would stand beside this one; remove it or "
                "name another folder";
     }
     if (text == NULL) {

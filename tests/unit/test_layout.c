@@ -354,6 +354,26 @@ static void what_cannot_be_is_named(void **state)
     refuse_config(b, CT("x", "\"num_bits\":8,\"type\":\"12\"", ""), "int or float");
 }
 
+/* 4096 layers of 7 modules and 16,000 names: half a billion comparisons. */
+static void more_names_than_can_be_compared_are_refused(void **state)
+{
+    bench *b = *state;
+    const size_t room = 512u * 1024u;
+    char *const text = malloc(room);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(
+        text, room,
+        "{\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":4096,"
+        "\"num_attention_heads\":2,\"intermediate_size\":16,\"vocab_size\":32,"
+        "\"quantization_config\":{\"quant_method\":\"fp8\",\"modules_to_not_convert\":[\"x\"");
+    for (uint32_t i = 0; i < 16000; i++) {
+        used += (size_t)snprintf(text + used, room - used, ",\"n%" PRIu32 "\"", i);
+    }
+    (void)snprintf(text + used, room - used, "]}}");
+    refuse_config(b, text, "comparisons are not supported");
+    free(text);
+}
+
 static void lists_of_layers_have_to_be_lists(void **state)
 {
     bench *b = *state;
@@ -422,6 +442,7 @@ int main(void)
         WITH_BENCH(repeats_that_would_double_the_pattern_are_refused),
         WITH_BENCH(names_that_are_no_list_are_refused),
         WITH_BENCH(what_cannot_be_is_named),
+        WITH_BENCH(more_names_than_can_be_compared_are_refused),
         WITH_BENCH(lists_of_layers_have_to_be_lists),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

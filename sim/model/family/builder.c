@@ -353,7 +353,17 @@ static bool run_pass(vs_builder *b, vs_pass pass)
     b->plain.count = 0;
     b->plain.source_count = 0;
     b->is_unloaded = false;
-    return b->config->family->emit(b) && emit_extras(b);
+    b->rule_work = 0;
+    if (!b->config->family->emit(b) || !emit_extras(b)) {
+        return false;
+    }
+    const vs_jnode node = vs_json_member(&b->config->top, "quantization_config");
+    return b->rule_work <= VS_RULE_WORK_MAX ||
+           vs_json_fail(&node, b->err,
+                        "%" PRIu32
+                        " names and patterns for this many modules; more than %" PRIu64
+                        " comparisons are not supported",
+                        b->config->layout.rule_count, VS_RULE_WORK_MAX);
 }
 
 /* Groups in key order; each learns where its first tensor goes. */

@@ -8,6 +8,10 @@
 
 typedef enum { VS_PASS_COUNT, VS_PASS_NAME, VS_PASS_FILL } vs_pass;
 
+/* Comparisons in one run; published checkpoints need below 1 million (500 modules, some hundred names). More is a
+ * hostile config: at 10 ns each this is a fifth of a second. */
+#define VS_RULE_WORK_MAX UINT64_C(20000000)
+
 typedef struct {
     char text[128];
     size_t len;
@@ -46,6 +50,7 @@ struct vs_builder {
     uint64_t group_count;
     uint64_t tensor_count;
     vs_unloaded *unloaded;
+    uint64_t rule_work; /* names and patterns compared with module names in this run */
     uint32_t shard_count;
     vs_bytes shard_room;
 };

@@ -232,7 +232,7 @@ VS_MUST_CHECK bool vs_emit_mxfp4(vs_builder *b, const char *name, const uint64_t
                                  const uint64_t packed[4]);
 
 /* The layout's scheme for a linear at the prefix, NULL: stored plainly. For families with layouts of their own. */
-const vs_scheme *vs_builder_scheme(const vs_builder *b, const char *name, uint32_t flags);
+const vs_scheme *vs_builder_scheme(vs_builder *b, const char *name, uint32_t flags);
 
 /* Blocks that most families share. */
 VS_MUST_CHECK bool vs_emit_embedding(vs_builder *b, const char *name);

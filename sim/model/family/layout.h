@@ -60,6 +60,7 @@ typedef struct {
     uint32_t scheme_count;
     vs_name_rule *rules; /* skipped modules first, then the targets of the schemes */
     uint32_t skip_count, rule_count;
+    uint64_t question_cost; /* of one vs_layout_scheme: a plain name 1, a pattern more */
     bool skips_head;     /* output embedding, tied weights and the last module are left alone */
     bool only_in_layers; /* modules outside of the decoder layers are left alone */
     bool keeps_experts;  /* fused experts are left alone */

@@ -29,12 +29,17 @@ static const char *put_suffix(name_buffer *name, const char *module, const char 
     return name->text;
 }
 
-const vs_scheme *vs_builder_scheme(const vs_builder *b, const char *name, uint32_t flags)
+const vs_scheme *vs_builder_scheme(vs_builder *b, const char *name, uint32_t flags)
 {
     const vs_layout *const layout = &b->config->layout;
     char path[sizeof b->module.text + NAME_BYTES];
     const size_t name_bytes = strlen(name);
     if (!b->has_plain) {
+        return NULL;
+    }
+    /* thousands of names for thousands of modules: run_pass tells the user */
+    b->rule_work += layout->question_cost;
+    if (b->rule_work > VS_RULE_WORK_MAX) {
         return NULL;
     }
     vs_assert(b->module.len + name_bytes + 1 <= sizeof path);
