@@ -66,65 +66,33 @@ static const char *format_of(const loader *ld)
 
 /* ---- notes ------------------------------------------------------------------------------------------ */
 
-typedef struct {
-    uint32_t empty, scaleless;
-    vs_bytes empty_bytes;
-} lost_experts;
-
-/* Fused experts of a format that Transformers 5 cannot merge: without values, or without their scales. */
-static lost_experts find_lost_experts(const loader *ld)
+/* Fused experts of a format that Transformers 5 cannot merge, whose narrow weights are merged all the same. Those that are
+ * left without values are in the model's own notes. */
+static uint32_t count_scaleless(const loader *ld)
 {
-    lost_experts lost = {0};
+    uint32_t count = 0;
     for (uint32_t i = 0; ld->stored.is_quantised && i < ld->param_count; i++) {
         const load_param *param = &ld->params[i];
-        if ((param->target->flags & VS_TF_EXPERTS) == 0) {
-            continue;
-        }
-        if (load_is_absent(param->target)) {
-            lost.empty++;
-            lost.empty_bytes +=
-                load_missing_bytes(param); /* all together below 2^63: they were planned */
-        }
-        lost.scaleless +=
-            param->meta != param->target ||
-            (param->decode == DECODE_NONE && (param->target->flags & VS_TF_QUANT_DATA) != 0 &&
-             ld->model->quant.format != VS_QF_FP8);
+        const uint32_t both = VS_TF_EXPERTS | VS_TF_QUANT_DATA;
+        count += (param->target->flags & both) == both && param->decode == DECODE_NONE &&
+                 ld->model->quant.format != VS_QF_FP8;
     }
-    return lost;
-}
-
-static bool add_note(vs_run_result *result, const char *text)
-{
-    vs_assert(result->note_count < VS_RUN_NOTES_MAX);
-    if (text != NULL) {
-        result->notes[result->note_count++] = text;
-    }
-    return text != NULL;
+    return count;
 }
 
 static bool note_experts(vs_run_result *result, const loader *ld)
 {
-    const lost_experts lost = find_lost_experts(ld);
-    char size[VS_TEXT_BYTES];
-    const char *method = ld->model->quant.label;
-    if (lost.empty > 0 &&
-        !add_note(result,
-                  vs_arena_printf(
-                      ld->arena,
-                      "Transformers 5.12.1 cannot merge experts stored as %s: %" PRIu32
-                      " fused parameters (%s) are made without values, and what the checkpoint "
-                      "holds of them is not read",
-                      method, lost.empty, vs_format_size(lost.empty_bytes, size)))) {
-        return false;
+    const uint32_t count = count_scaleless(ld);
+    if (count == 0) {
+        return true;
     }
-    return lost.scaleless == 0 ||
-           add_note(
-               result,
-               vs_arena_printf(ld->arena,
-                               "Transformers 5.12.1 merges the weights of experts stored as %s "
-                               "without their scales: %" PRIu32
-                               " fused parameters load, and are of no use",
-                               method, lost.scaleless));
+    const char *text = vs_arena_printf(
+        ld->arena,
+        "Transformers 5.12.1 merges the weights of experts stored as %s without their scales: "
+        "%" PRIu32 " fused parameters load, and are of no use",
+        ld->model->quant.label, count);
+    result->notes[result->note_count++] = text; /* the only one so far */
+    return text != NULL;
 }
 
 bool run_describe_format(vs_run_result *result, const loader *ld, vs_err *err)

@@ -240,12 +240,25 @@ static void experts_that_a_format_cannot_merge_are_made_without_values(void **st
            "gpu=8GiB");
     const vs_bytes experts = UINT64_C(4) * 3 * 512 * 256 * 2;
     assert_int_equal(r->verdict, VS_VERDICT_FITS);
-    assert_int_equal(r->note_count, 1);
-    assert_non_null(strstr(r->notes[0], "cannot merge experts stored as gptq"));
-    assert_non_null(strstr(r->notes[0], "2 fused parameters (3.00 MiB)"));
+    assert_int_equal(r->note_count, 0); /* the model has one of its own */
     assert_int_equal(experts, 3 * VS_MIB);
     assert_true(r->loaded_bytes > experts);
     assert_true(r->disk_read_bytes < experts / 2); /* what is stored of them is not read */
+}
+
+/* bitsandbytes stores weights under the name the model's own converters look for: they are merged, the scales are not. */
+static void narrow_experts_lose_their_scales(void **state)
+{
+    stored *s = *state;
+    const vs_run_result *r =
+        go(s,
+           "{\"model_type\":\"mixtral\",\"hidden_size\":256,\"num_hidden_layers\":1,"
+           "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"
+           "\"vocab_size\":128,\"num_local_experts\":4,\"num_experts_per_tok\":2,"
+           "\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\"" NF4,
+           "gpu=8GiB");
+    assert_int_equal(r->note_count, 1);
+    assert_non_null(strstr(r->notes[0], "without their scales: 2 fused parameters"));
 }
 
 /* gemma3 renames everything, so a pre-quantised load keeps what is stored [2.4]; others cast their norms. */
@@ -317,6 +330,52 @@ static void gpt_oss_120b_keeps_blocks_and_scales_and_wide_biases(void **state)
     assert_int_equal(r->peak.categories[VS_CAT_ACT], UINT64_C(128) * 5760 * 90 * 17);
 }
 
+/* ---- warm-up [3] ------------------------------------------------------------------------------------------------- */
+
+#define WIDE                                                                                   \
+    "{\"model_type\":\"llama\",\"hidden_size\":4096,\"num_hidden_layers\":4,"                  \
+    "\"num_attention_heads\":32,\"num_key_value_heads\":32,\"intermediate_size\":11008,"       \
+    "\"vocab_size\":32000,\"tie_word_embeddings\":false,\"torch_dtype\":\"float16\","          \
+    "\"quantization_config\":{"
+#define INT4                                                                                   \
+    "\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\","                   \
+    "\"quantization_status\":\"compressed\",\"ignore\":[\"lm_head\"],\"config_groups\":{"      \
+    "\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":4,\"type\":\"int\","      \
+    "\"strategy\":\"group\",\"group_size\":128,\"symmetric\":false}}}"
+
+/* What the module tree has, not what becomes of it: half a byte a weight and nothing else for bitsandbytes, one byte for a zero
+ * point that is stored in four bits. */
+static void the_warm_up_counts_the_module_tree(void **state)
+{
+    const uint64_t n = UINT64_C(4) * (UINT64_C(4) * 4096 * 4096 + UINT64_C(3) * 4096 * 11008);
+    const vs_bytes rest = (UINT64_C(2) * 32000 * 4096 + UINT64_C(9) * 4096) * 2;
+    const uint64_t inputs = UINT64_C(4) * (6 * 4096 + 11008);
+
+    const struct {
+        const char *config;
+        vs_bytes bytes;
+    } cases[] = {
+        {WIDE "\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true}}", n / 2},
+        {WIDE "\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}}", n},
+        {WIDE "\"quant_method\":\"fp8\"}}", n + n / (128 * 128) * 4},
+        {WIDE "\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128}}",
+         n / 2 + n / 128 / 2 + n / 128 * 2 + inputs * 4},
+        {WIDE INT4 "}}", n / 2 + n / 128 * 2 + n / 128 + UINT64_C(4) * 7 * 16},
+    };
+
+    stored *s = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vs_bytes segment = 0;
+        const vs_run_result *r = go(s, cases[i].config, "gpu=rtx-4090");
+        assert_true(vs_round_up_u64(rest + cases[i].bytes, 2 * VS_MIB, &segment));
+        assert_int_equal(r->gpus[0].warmup_bytes, segment);
+    }
+    /* dequantised: the plain model, although the quantiser is still there */
+    vs_bytes segment = 0;
+    assert_true(vs_round_up_u64(rest + n * 2, 2 * VS_MIB, &segment));
+    assert_int_equal(go(s, cases[2].config, "gpu=rtx-3090")->gpus[0].warmup_bytes, segment);
+}
+
 /* ---- cards whose capability nobody knows; refusals ------------------------------------------------------------ */
 
 static bool has_assumed(const vs_run_result *r, const char *key)
@@ -379,9 +438,11 @@ int main(void)
         WITH_STORED(nf4_adopts_what_is_stored_and_adds_the_mean),
         WITH_STORED(what_only_the_host_reads_does_not_stay),
         WITH_STORED(experts_that_a_format_cannot_merge_are_made_without_values),
+        WITH_STORED(narrow_experts_lose_their_scales),
         WITH_STORED(renamed_tensors_keep_their_dtype),
         WITH_STORED(deepseek_v3_takes_what_its_tensors_take),
         WITH_STORED(gpt_oss_120b_keeps_blocks_and_scales_and_wide_biases),
+        WITH_STORED(the_warm_up_counts_the_module_tree),
         WITH_STORED(a_card_given_by_its_size_is_taken_for_a_new_one),
         WITH_STORED(capabilities_are_compared_as_numbers),
         WITH_STORED(a_quantiser_on_top_is_refused_by_the_name_of_the_format),

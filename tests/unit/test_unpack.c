@@ -1,6 +1,8 @@
 /* Files that are read into host memory before the first copy: GGUF, and .bin files from before PyTorch 1.6 (unpack.c). Counted
  * by hand from what Transformers 5.12.1 does, described there; M is 2^20 elements. */
 #include "tests/support/handmade.h"
+#include "tests/support/stored.h"
+#include "tests/support/torchfile.h"
 
 #define M UINT64_C(1048576)
 
@@ -180,6 +182,32 @@ static void old_bin_files_are_read_whole_before_the_first_copy(void **state)
     assert_string_equal(r->format, "");
 }
 
+/* Two tensors of 24 and 8 bytes, as PyTorch wrote them before 1.6 and writes them now. */
+static void which_bin_files_are_old_is_told_from_the_files(void **state)
+{
+    stored *s = *state;
+    bytes legacy = {0};
+    zipped zip = {0};
+    FILE *out = fopen(tree_add(s->tree, "pytorch_model.bin", false), "wb");
+    assert_non_null(out);
+    torch_legacy(&legacy);
+    assert_int_equal(fwrite(legacy.at, 1, legacy.count, out), legacy.count);
+    assert_int_equal(fclose(out), 0);
+    const vs_run_result *r = stored_go(s, "gpu=1GiB");
+    assert_int_equal(r->host_peak_anon_bytes - r->machine.host.base_rss_bytes, 32);
+    assert_non_null(strstr(r->format, "from before PyTorch 1.6"));
+    out = fopen(s->tree->paths[0], "wb");
+    assert_non_null(out);
+    torch_zip(&zip);
+    assert_int_equal(fwrite(zip.file.at, 1, zip.file.count, out), zip.file.count);
+    assert_int_equal(fclose(out), 0);
+    r = stored_go(s, "gpu=1GiB");
+    assert_int_equal(r->host_peak_anon_bytes, r->machine.host.base_rss_bytes);
+    assert_string_equal(r->format, "");
+    free_bytes(&legacy);
+    zip_free(&zip);
+}
+
 /* ---- a merge that the card does ------------------------------------------------------------------------ */
 
 static void two_tensors_are_concatenated_beside_themselves(void **state)
@@ -223,6 +251,7 @@ int main(void)
         WITH_HANDMADE(a_quantiser_is_refused_for_gguf),
         WITH_HANDMADE(every_allocation_of_an_unpacking_run_may_fail),
         WITH_HANDMADE(old_bin_files_are_read_whole_before_the_first_copy),
+        WITH_STORED(which_bin_files_are_old_is_told_from_the_files),
         WITH_HANDMADE(two_tensors_are_concatenated_beside_themselves),
         WITH_HANDMADE(a_concatenation_that_does_not_fit_is_caught),
     };
