@@ -357,7 +357,7 @@ static void the_warm_up_counts_the_module_tree(void **state)
     } cases[] = {
         {WIDE "\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true}}", n / 2},
         {WIDE "\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}}", n},
-        {WIDE "\"quant_method\":\"fp8\"}}", n + n / (128 * 128) * 4},
+        {WIDE "\"quant_method\":\"fp8\"}}", n + n / 128 / 128 * 4},
         {WIDE "\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128}}",
          n / 2 + n / 128 / 2 + n / 128 * 2 + inputs * 4},
         {WIDE INT4 "}}", n / 2 + n / 128 * 2 + n / 128 + UINT64_C(4) * 7 * 16},
