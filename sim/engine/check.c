@@ -94,19 +94,17 @@ static bool check_queue(const vs_engine *engine, vs_err *err)
 
 /* ---- links and flows --------------------------------------------------------------------------- */
 
-/* Whether a flow like this one has its end in the queue, not after this one's. */
-static bool has_guard(const vs_engine *engine, const flow_state *parked)
+/* Whether the front is queued and ends before this flow, which moves without a timer. While links are about to
+ * share anew there need not be a front. */
+static bool is_parked(const vs_engine *engine, const flow_state *flow)
 {
-    const vs_ns end = parked->updated_ns + flow_time_left(parked);
-    for (uint32_t i = 0; i < engine->flows.moving_count; i++) {
-        const flow_state *flow = &engine->flows.flows[engine->flows.moving[i]];
-        if (!flow->is_parked && slot_of(&engine->queue, flow->timer) != 0 &&
-            flow->links[0] == parked->links[0] &&
-            flow->updated_ns + flow_time_left(flow) <= end) {
-            return true;
-        }
+    const flow_table *t = &engine->flows;
+    const flow_state *front = &t->flows[t->front];
+    if (!t->is_parking || flow->phase != FLOW_MOVES || engine->links.is_settling_due) {
+        return t->is_parking && flow->phase == FLOW_MOVES;
     }
-    return false;
+    return t->front != 0 && slot_of(&engine->queue, front->timer) != 0 &&
+           front->updated_ns + flow_time_left(front) < flow->updated_ns + flow_time_left(flow);
 }
 
 static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *err)
@@ -122,11 +120,9 @@ static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *
         return broken(err, "a flow with a rate before its latency passed", flow->id);
     }
     const bool needs_timer = flow->phase == FLOW_WAITS || flow->rate_bps > 0;
-    if (needs_timer && !flow->is_parked && slot_of(&engine->queue, flow->timer) == 0) {
+    const bool has_timer = slot_of(&engine->queue, flow->timer) != 0;
+    if (needs_timer && !has_timer && !is_parked(engine, flow)) {
         return broken(err, "a flow without an end", flow->id);
-    }
-    if (flow->is_parked && !engine->links.is_settling_due && !has_guard(engine, flow)) {
-        return broken(err, "a parked flow and nobody of its kind who ends before", flow->id);
     }
     if (!needs_timer && !engine->links.is_settling_due) {
         return broken(err, "a flow without a rate", flow->id);

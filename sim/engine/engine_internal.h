@@ -88,11 +88,11 @@ typedef struct {
 
     union {
         uint64_t new_rate_bps; /* valid within one settling */
-        uint64_t parked_seq;   /* while parked: the seq of its end, in its place */
+        uint64_t parked_seq;   /* while parking: the seq of its end, in its place */
     };
 
     vs_ns updated_ns;
-    vs_timer timer; /* end of the latency, then end of the flow; none while parked */
+    vs_timer timer; /* end of the latency, then end of the flow; none while it is parked */
     vs_handler on_done;
     void *ctx;
     uint64_t arg;
@@ -103,7 +103,6 @@ typedef struct {
     uint8_t phase;  /* flow_phase */
     bool is_large;  /* more than FLOW_SMALL_BYTES in all */
     bool is_picked; /* valid within one settling: belongs to the touched component */
-    bool is_parked; /* its end is not in the queue: another flow of its kind ends before */
 } flow_state;
 
 typedef struct {
@@ -133,7 +132,9 @@ typedef struct {
     uint32_t capacity; /* slots, slot 0 included */
     uint32_t free_head;
     uint32_t moving_count;
-    uint32_t parked_count;
+    uint32_t front; /* while parking: the flow whose end is in the queue, 0: none */
+    bool
+        is_parking; /* all moving flows are alike, and the ends of all but the front are not in the queue */
     bool are_alike; /* the moving flows, as far as is known, see share.c */
     uint64_t last_number;
     even_share shares[EVEN_SHARES];

@@ -160,7 +160,7 @@ static void leave(vs_engine *engine, uint32_t slot)
             at++;
         }
         t->moving_count--;
-        t->parked_count -= flow->is_parked;
+        t->front = t->front == slot ? 0 : t->front;
         for (; at < t->moving_count; at++) {
             t->moving[at] = t->moving[at + 1];
         }
@@ -285,7 +285,6 @@ vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
     flow->phase = FLOW_WAITS;
     flow->is_large = is_large;
     flow->is_picked = false;
-    flow->is_parked = false;
     for (uint32_t i = 0; i < VS_FLOW_LINKS_MAX; i++) {
         flow->links[i] = i < desc->link_count ? desc->links[i].id - 1 : 0;
     }

@@ -14,9 +14,10 @@
  * (two or three in practice), then (flows * links per flow) for each level at which somebody stops.
  *
  * Flows that are all alike (the copying threads of one load: the same links, the same cap) are the usual case and
- * take a short way. Their rate is one division, and of their ends only the first goes into the queue; the others
- * are parked, since before their time comes the first one ends, or somebody joins or leaves, and all share anew. An
- * end takes its seq when the flow gets its rate, parked or not, so ends at one instant keep their order. */
+ * take a short way. Their rate is one division, and of their ends only the first, the front's, goes into the queue;
+ * the others are parked, since before their time comes the first one ends, or somebody joins or leaves, and all share
+ * anew. An end takes its seq when the flow gets its rate, parked or not, and when the next instant has more than
+ * one end, all go into the queue: ends at one instant keep their order. */
 #include "sim/engine/flow.h"
 
 #include <string.h>
@@ -29,8 +30,8 @@ static uint64_t queued_seq(const event_queue *q, uint32_t event)
     return q->keys[q->where[event]].low & (RANK_UNIT - 1) & ~(uint64_t)SLOT_MASK;
 }
 
-/* Takes the flow's end out of the queue; parked_seq has its seq. It is not parked yet. */
-static void park(vs_engine *engine, flow_state *flow)
+/* Takes the flow's end out of the queue, if it is there. */
+static void unqueue(vs_engine *engine, flow_state *flow)
 {
     const uint32_t event = slot_of(&engine->queue, flow->timer);
     if (event != 0) {
@@ -38,40 +39,51 @@ static void park(vs_engine *engine, flow_state *flow)
         slot_release(&engine->queue, event);
     }
     flow->timer = (vs_timer){0};
-    flow->is_parked = true;
-    engine->flows.parked_count++;
 }
 
 /* Puts the flow's end into the queue with the seq that parked_seq has, or moves it there. */
-static void unpark(vs_engine *engine, uint32_t slot, vs_ns end)
+static void enqueue(vs_engine *engine, uint32_t slot, vs_ns end)
 {
     flow_state *flow = &engine->flows.flows[slot];
     event_queue *q = &engine->queue;
-    const uint64_t seq = flow->parked_seq;
     const uint32_t event = slot_of(q, flow->timer);
-    flow->new_rate_bps = 0;
-    engine->flows.parked_count -= flow->is_parked;
-    flow->is_parked = false;
     if (event != 0 && end > engine->now) {
-        const uint64_t low = (uint64_t)VS_RANK_ARRIVE << RANK_SHIFT | seq | event;
+        const uint64_t low = (uint64_t)VS_RANK_ARRIVE << RANK_SHIFT | flow->parked_seq | event;
         vs_queue_replace(q, q->where[event], (queue_key){.time = end, .low = low});
         return;
     }
+    unqueue(engine, flow);
     const event_slot at_end = {.handler = vs_flow_finish, .arg = slot};
-    (void)vs_engine_cancel(engine, flow->timer);
-    flow->timer = event_schedule_as(engine, seq, end, VS_RANK_ARRIVE, at_end);
+    flow->timer = event_schedule_as(engine, flow->parked_seq, end, VS_RANK_ARRIVE, at_end);
 }
 
+/* Every end goes out of the queue; from now on only the front's is there. */
+static void park_all(vs_engine *engine)
+{
+    flow_table *t = &engine->flows;
+    for (uint32_t i = 0; i < t->moving_count; i++) {
+        flow_state *flow = &t->flows[t->moving[i]];
+        const uint32_t event = slot_of(&engine->queue, flow->timer);
+        flow->parked_seq = event != 0 ? queued_seq(&engine->queue, event) : 0;
+        unqueue(engine, flow);
+    }
+    t->is_parking = true;
+    t->front = 0;
+}
+
+/* The ends that are not in the queue go there, but those of flows that joined just now and have no rate yet. */
 static void unpark_all(vs_engine *engine)
 {
     flow_table *t = &engine->flows;
     for (uint32_t i = 0; i < t->moving_count; i++) {
         flow_state *flow = &t->flows[t->moving[i]];
-        if (flow->is_parked) {
+        if (flow->rate_bps > 0 && slot_of(&engine->queue, flow->timer) == 0) {
             flow_update(flow, engine->now);
-            unpark(engine, t->moving[i], time_after(engine, flow_time_left(flow)));
+            enqueue(engine, t->moving[i], time_after(engine, flow_time_left(flow)));
         }
+        flow->new_rate_bps = 0;
     }
+    t->is_parking = false;
 }
 
 /* ---- settling ------------------------------------------------------------------------------------ */
@@ -245,7 +257,7 @@ static void share_alone(vs_engine *engine, flow_state *flow)
 static void settle_component(vs_engine *engine)
 {
     flow_table *t = &engine->flows;
-    if (t->parked_count > 0) {
+    if (t->is_parking) {
         unpark_all(engine);
     }
     const uint32_t count = pick_component(engine);
@@ -316,58 +328,79 @@ static even_share share_evenly(vs_engine *engine)
     return *known;
 }
 
-/* Gives a flow its rate, and its end its seq, in parked_seq. */
-static inline void take_rate(vs_engine *engine, flow_state *flow, uint64_t rate_bps)
+/* The flow that has least left in a group of flows with the same rate. */
+typedef struct {
+    uint64_t left; /* UINT64_MAX: nobody */
+    uint32_t slot;
+} first_flow;
+
+/* Brings moving[from .. past) up to date and gives them their rate, and their ends their seq. */
+static first_flow take_rate(vs_engine *engine, uint32_t from, uint32_t past, uint64_t rate_bps)
 {
-    flow->left = small_flow_left(flow, engine->now);
-    flow->updated_ns = engine->now;
-    if (flow->rate_bps != rate_bps) {
-        flow->rate_bps = rate_bps;
-        flow->parked_seq = seq_take(engine); /* 0: the run ends here */
-    } else if (!flow->is_parked) {
-        flow->parked_seq = queued_seq(&engine->queue, slot_of(&engine->queue, flow->timer));
+    const flow_table *t = &engine->flows;
+    first_flow first = {.left = UINT64_MAX};
+    for (uint32_t i = from; i < past; i++) {
+        const uint32_t slot = t->moving[i];
+        flow_state *flow = &t->flows[slot];
+        const uint64_t left = small_flow_left(flow, engine->now);
+        flow->left = left;
+        flow->updated_ns = engine->now;
+        if (flow->rate_bps != rate_bps) {
+            flow->rate_bps = rate_bps;
+            flow->parked_seq = seq_take(engine); /* 0: the run ends here */
+        }
+        first.slot = left < first.left ? slot : first.slot;
+        first.left = left < first.left ? left : first.left;
     }
+    return first;
 }
 
-/* In how many nanoseconds the first flow ends. least: what is left of the one that has least among those with one
- * byte per second more, and among the others. UINT64_MAX: there are none. */
-static uint64_t first_end(uint64_t least_favoured, uint64_t least_other, uint64_t rate_bps)
+/* In how many nanoseconds the first of two ends that has least left, of those with one byte per second more and of
+ * the others. */
+static uint64_t first_end(uint64_t favoured_left, uint64_t other_left, uint64_t rate_bps)
 {
-    if (least_favoured <= least_other) {
-        return time_for(least_favoured, rate_bps + 1);
+    if (favoured_left <= other_left) {
+        return time_for(favoured_left, rate_bps + 1);
     }
-    const uint64_t others = time_for(least_other, rate_bps);
+    const uint64_t others = time_for(other_left, rate_bps);
     const uint64_t by_then = others * rate_bps;
-    /* least_favoured > others * (rate_bps + 1), which may not fit */
-    const bool is_later = least_favoured > by_then && least_favoured - by_then > others;
-    return is_later ? others : time_for(least_favoured, rate_bps + 1);
+    /* favoured_left > others * (rate_bps + 1), which may not fit */
+    const bool is_later = favoured_left > by_then && favoured_left - by_then > others;
+    return is_later ? others : time_for(favoured_left, rate_bps + 1);
+}
+
+/* Whether more than one flow ends in the dt_ns after which the first does. What moves until then is what is left of
+ * some flow and less than a nanosecond's more, so the product fits. */
+static bool is_shared_end(const flow_table *t, uint64_t dt_ns)
+{
+    uint32_t ends = 0;
+    for (uint32_t i = 0; i < t->moving_count; i++) {
+        const flow_state *flow = &t->flows[t->moving[i]];
+        ends += flow->left <= flow->rate_bps * dt_ns;
+    }
+    return ends > 1;
 }
 
 static void settle_alike(vs_engine *engine)
 {
-    const flow_table *t = &engine->flows;
+    flow_table *t = &engine->flows;
     const even_share share = share_evenly(engine);
-    uint64_t least_favoured = UINT64_MAX;
-    uint64_t least_other = UINT64_MAX;
-    for (uint32_t i = 0; i < share.more_until; i++) {
-        flow_state *flow = &t->flows[t->moving[i]];
-        take_rate(engine, flow, share.rate_bps + 1);
-        least_favoured = flow->left < least_favoured ? flow->left : least_favoured;
+    if (!t->is_parking) {
+        park_all(engine);
     }
-    for (uint32_t i = share.more_until; i < t->moving_count; i++) {
-        flow_state *flow = &t->flows[t->moving[i]];
-        take_rate(engine, flow, share.rate_bps);
-        least_other = flow->left < least_other ? flow->left : least_other;
+    const first_flow favoured = take_rate(engine, 0, share.more_until, share.rate_bps + 1);
+    const first_flow other =
+        take_rate(engine, share.more_until, t->moving_count, share.rate_bps);
+    const uint64_t dt_ns = first_end(favoured.left, other.left, share.rate_bps);
+    const bool is_favoured = favoured.left <= (share.rate_bps + 1) * dt_ns;
+    const uint32_t front = is_favoured ? favoured.slot : other.slot;
+    if (t->front != 0 && t->front != front) {
+        unqueue(engine, &t->flows[t->front]);
     }
-    const uint64_t dt_ns = first_end(least_favoured, least_other, share.rate_bps);
-    for (uint32_t i = 0; i < t->moving_count; i++) {
-        flow_state *flow = &t->flows[t->moving[i]];
-        /* What moves until then: what is left of some flow and less than a nanosecond's more, so the product fits. */
-        if (flow->left <= flow->rate_bps * dt_ns) {
-            unpark(engine, t->moving[i], time_after(engine, dt_ns));
-        } else if (!flow->is_parked) {
-            park(engine, flow);
-        }
+    t->front = front;
+    enqueue(engine, front, time_after(engine, dt_ns));
+    if (is_shared_end(t, dt_ns)) {
+        unpark_all(engine); /* their order at that instant is the queue's business */
     }
 }
 

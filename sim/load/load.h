@@ -267,6 +267,8 @@ struct loader {
     /* producers */
     copy_worker *workers;  /* worker_count when async, else one used by the consumer */
     vs_process dispatcher; /* hands the queue's head to the lowest idle worker */
+    uint32_t idle_count;   /* workers */
+    uint32_t idle_worker;  /* the last one that became idle */
     uint32_t next_job;
 
     /* consumer */

@@ -348,7 +348,6 @@ static bool make_workers(loader *ld, vs_err *err)
         ld->workers[i] = (copy_worker){.process = {.step = worker_step, .name = "copy worker"},
                                        .owner = ld,
                                        .job = NO_JOB,
-                                       .is_idle = true,
                                        .lane = vs_tape_add_lane(ld->tape, lane)};
     }
     ld->lane_h2d = vs_tape_add_lane(ld->tape, "pcie h2d");

@@ -32,6 +32,8 @@ void worker_step(vs_engine *engine, vs_process *process)
         job_done(ld, job, true);
     }
     w->is_idle = true;
+    ld->idle_count++;
+    ld->idle_worker = (uint32_t)(w - ld->workers);
     vs_process_wake_last(engine, &ld->dispatcher);
 }
 
@@ -41,6 +43,7 @@ static void hand_out(loader *ld, copy_worker *w)
     const uint32_t job = ld->next_job++;
     ld->jobs[job].state = JOB_RUNNING;
     w->is_idle = false;
+    ld->idle_count--;
     switch (copy_begin(w, job)) {
     case COPY_BUSY:
     case COPY_OK: return;
@@ -58,8 +61,13 @@ void dispatcher_step(vs_engine *engine, vs_process *process)
 {
     (void)engine;
     loader *ld = (loader *)(void *)((char *)process - offsetof(loader, dispatcher));
-    for (uint32_t i = 0; i < ld->worker_count && ld->next_job < ld->job_count; i++) {
-        if (ld->workers[i].is_idle && ld->end == END_RUNNING) {
+    /* Threads end their copies one by one: as a rule the last to become idle is the only one. */
+    uint32_t i = ld->idle_count == 1 ? ld->idle_worker : 0;
+    for (; ld->idle_count > 0 && ld->next_job < ld->job_count; i++) {
+        if (ld->end != END_RUNNING) {
+            return;
+        }
+        if (ld->workers[i].is_idle) {
             hand_out(ld, &ld->workers[i]);
         }
     }
