@@ -31,13 +31,34 @@ static const vs_target *find_in(const vs_target *targets, uint32_t count, const 
     return NULL;
 }
 
+/* The target has to be there. */
+static const vs_target *must_find(const vs_target *targets, uint32_t count, const char *name)
+{
+    const vs_target *const found = find_in(targets, count, name);
+    if (found == NULL) {
+        print_error("no target %s\n", name);
+        abort();
+    }
+    return found;
+}
+
+static const vs_tensor *must_store(const vs_model *m, const char *name)
+{
+    const vs_tensor *const found = stored_tensor(m, name);
+    if (found == NULL) {
+        print_error("%s is not stored\n", name);
+        abort();
+    }
+    return found;
+}
+
 /* "model.layers.0.mlp.down_proj." + suffix is stored with this shape and dtype. */
 static void stores(const vs_model *m, const char *suffix, vs_dtype dtype, uint32_t dim_count,
                    const uint64_t *shape)
 {
     char name[160];
     (void)snprintf(name, sizeof name, "model.layers.0.mlp.down_proj.%s", suffix);
-    const vs_tensor *const t = stored_tensor(m, name);
+    const vs_tensor *const t = must_store(m, name);
     if (t == NULL) {
         fail_msg("%s is not stored", name);
     }
@@ -234,8 +255,7 @@ static void targets_of_compressed_tensors_are_names_classes_and_patterns(void **
                            "\"b\":{\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":8,"
                            "\"type\":\"int\",\"strategy\":\"channel\"}}}"));
     stores(&b->model, "weight", VS_DT_F8_E4M3, S(8, 16));
-    const vs_tensor *const up = stored_tensor(&b->model, "model.layers.0.mlp.up_proj.weight");
-    assert_non_null(up);
+    const vs_tensor *const up = must_store(&b->model, "model.layers.0.mlp.up_proj.weight");
     assert_int_equal(up->dtype, VS_DT_I8);
     assert_int_equal(stored_below(&b->model, "model.layers.0.self_attn.q_proj."), 1);
 }
@@ -257,8 +277,7 @@ static void the_plain_architecture_is_listed_beside_what_is_loaded(void **state)
     read_config(b, LLAMA_WITH("\"quant_method\":\"fp8\",\"weight_block_size\":[4,4]"));
     const vs_model *const m = &b->model;
     const vs_target *const weight =
-        find_in(m->modules, m->module_count, "model.layers.1.mlp.down_proj.weight");
-    assert_non_null(weight);
+        must_find(m->modules, m->module_count, "model.layers.1.mlp.down_proj.weight");
     assert_int_equal(weight->shape[0], 8);
     assert_int_equal(weight->source_count, 2);
     assert_int_equal(weight->companion_count, 1);
@@ -267,8 +286,7 @@ static void the_plain_architecture_is_listed_beside_what_is_loaded(void **state)
     assert_null(
         find_in(m->modules, m->module_count, "model.layers.1.mlp.down_proj.weight_scale_inv"));
     const vs_target *const scale =
-        find_in(m->targets, m->target_count, "model.layers.1.mlp.down_proj.weight_scale_inv");
-    assert_non_null(scale);
+        must_find(m->targets, m->target_count, "model.layers.1.mlp.down_proj.weight_scale_inv");
     assert_int_equal(scale->fixed_dtype, VS_DT_F32);
     assert_true((scale->flags & VS_TF_QUANT_META) != 0);
 }
@@ -282,11 +300,9 @@ static void fp8_experts_and_their_scales_are_fused_alike(void **state)
                    "\"quant_method\":\"fp8\",\"weight_block_size\":[2,4]}}");
     const vs_model *const m = &b->model;
     const vs_target *const up =
-        find_in(m->targets, m->target_count, "model.layers.0.mlp.experts.gate_up_proj");
-    const vs_target *const scale = find_in(m->targets, m->target_count,
-                                           "model.layers.0.mlp.experts.gate_up_proj_scale_inv");
-    assert_non_null(up);
-    assert_non_null(scale);
+        must_find(m->targets, m->target_count, "model.layers.0.mlp.experts.gate_up_proj");
+    const vs_target *const scale = must_find(
+        m->targets, m->target_count, "model.layers.0.mlp.experts.gate_up_proj_scale_inv");
     assert_int_equal(up->fixed_dtype, VS_DT_F8_E4M3);
     assert_int_equal(up->shape[1], 12);
     assert_int_equal(scale->shape[0], 4);
@@ -296,8 +312,7 @@ static void fp8_experts_and_their_scales_are_fused_alike(void **state)
     assert_string_equal(m->tensors[m->sources[scale->first_source]].name,
                         "model.layers.0.mlp.experts.0.gate_proj.weight_scale_inv");
     const vs_target *const plain =
-        find_in(m->modules, m->module_count, "model.layers.0.mlp.experts.gate_up_proj");
-    assert_non_null(plain);
+        must_find(m->modules, m->module_count, "model.layers.0.mlp.experts.gate_up_proj");
     assert_int_equal(plain->source_count, 16);
     assert_int_equal(plain->companion_count, 8);
 }
@@ -309,12 +324,9 @@ static void packed_experts_do_not_reach_the_fused_parameter(void **state)
                    "\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":2}}");
     const vs_model *const m = &b->model;
     const vs_target *const up =
-        find_in(m->targets, m->target_count, "model.layers.0.mlp.experts.gate_up_proj");
-    assert_non_null(up);
+        must_find(m->targets, m->target_count, "model.layers.0.mlp.experts.gate_up_proj");
     assert_int_equal(up->source_count, 0);
-    const vs_tensor *const t =
-        stored_tensor(m, "model.layers.0.mlp.experts.3.down_proj.qweight");
-    assert_non_null(t);
+    const vs_tensor *const t = must_store(m, "model.layers.0.mlp.experts.3.down_proj.qweight");
     assert_int_equal(t->target, VS_NO_TARGET);
 }
 
