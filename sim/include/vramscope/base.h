@@ -279,7 +279,7 @@ vs_jnode vs_json_member(const vs_jnode *object, const char *key); /* node NULL w
 bool vs_json_is_object(const vs_jnode *n);
 bool vs_json_is_array(const vs_jnode *n);
 bool vs_json_is_string(const vs_jnode *n);
-bool vs_json_is_null(const vs_jnode *n); /* the literal; not what is absent */
+bool vs_json_is_null(const vs_jnode *n);   /* the literal; not what is absent */
 bool vs_json_is_absent(const vs_jnode *n); /* not there, or null */
 /* true with *has false when absent, with *has true for a list; anything else is an error. */
 VS_MUST_CHECK bool vs_json_get_list(const vs_jnode *object, const char *key, vs_jnode *out,
