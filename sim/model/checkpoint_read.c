@@ -222,8 +222,8 @@ static bool note_index(const reading *r)
 }
 
 bool vs_checkpoint_read(const vs_checkpoint *checkpoint, vs_stored *stored,
-                        uint64_t *shared_elements, vs_model *model, vs_arena *arena,
-                        vs_err *err)
+                        uint64_t *shared_elements, /* NOLINT(readability-non-const-parameter) */
+                        vs_model *model, vs_arena *arena, vs_err *err)
 {
     const reading r = {checkpoint, stored, shared_elements, model, arena, err};
     model->container = checkpoint->container;

@@ -229,7 +229,8 @@ static bool keep_storage(machine *m, vs_pickle_storage *s)
             return vs_pickle_out_of_memory(m);
         }
         if (m->storage_count > 0) {
-            memcpy(bigger, m->storages, m->storage_count * sizeof *bigger);
+            const size_t each = sizeof(void *); /* pointers are what is moved */
+            memcpy(bigger, m->storages, m->storage_count * each);
         }
         m->storages = bigger;
         m->storage_room = room;
@@ -413,6 +414,37 @@ static bool rebuild_from_type(machine *m, const value *args, value *out)
 }
 
 /* OrderedDict(): empty, filled by SETITEMS. Python 2 gave OrderedDict([[key, value], ...]). */
+/* The key and the value of one pair, a tuple or a list of two; NULL: it is none. */
+static const value *pair_of(const value *v)
+{
+    const vs_pickle_chunk *const pair = v->kind == VS_PK_LIST ? v->as.container->first : NULL;
+    if (v->kind == VS_PK_TUPLE && v->count == 2) {
+        return v->as.items;
+    }
+    return pair != NULL && pair->count == 2 ? pair->items : NULL;
+}
+
+static bool add_pairs(machine *m, vs_pickle_container *list, vs_pickle_container *dict)
+{
+    if (list->is_visited) { /* or a few bytes could ask for the same work over and over */
+        return vs_pickle_fail(m, VS_ERR_VALUE, "two dicts are made from one list");
+    }
+    list->is_visited = true;
+    vs_pickle_walk walk = vs_pickle_walk_of(list);
+    for (const value *v = vs_pickle_walk_next(&walk); v != NULL;
+         v = vs_pickle_walk_next(&walk)) {
+        const value *const items = pair_of(v);
+        if (items == NULL) {
+            return vs_pickle_fail(m, VS_ERR_VALUE,
+                                  "OrderedDict wants pairs of a key and a value");
+        }
+        if (!vs_pickle_append(m, dict, items, 2)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool make_dict(machine *m, const value *args, value *out)
 {
     value made = {0};
@@ -420,26 +452,8 @@ static bool make_dict(machine *m, const value *args, value *out)
         return false;
     }
     if (args->count == 1 && args->as.items[0].kind == VS_PK_LIST) {
-        vs_pickle_container *const list = args->as.items[0].as.container;
-        if (list->is_visited) { /* or a few bytes could ask for the same work over and over */
-            return vs_pickle_fail(m, VS_ERR_VALUE, "two dicts are made from one list");
-        }
-        list->is_visited = true;
-        vs_pickle_walk walk = vs_pickle_walk_of(list);
-        for (const value *v = vs_pickle_walk_next(&walk); v != NULL;
-             v = vs_pickle_walk_next(&walk)) {
-            const vs_pickle_chunk *const pair =
-                v->kind == VS_PK_LIST ? v->as.container->first : NULL;
-            const value *const items = v->kind == VS_PK_TUPLE && v->count == 2 ? v->as.items
-                                       : pair != NULL && pair->count == 2      ? pair->items
-                                                                               : NULL;
-            if (items == NULL) {
-                return vs_pickle_fail(m, VS_ERR_VALUE,
-                                      "OrderedDict wants pairs of a key and a value");
-            }
-            if (!vs_pickle_append(m, made.as.container, items, 2)) {
-                return false;
-            }
+        if (!add_pairs(m, args->as.items[0].as.container, made.as.container)) {
+            return false;
         }
     } else if (args->count != 0) {
         return vs_pickle_fail(m, VS_ERR_VALUE, "OrderedDict wants nothing or a list of pairs");

@@ -166,6 +166,21 @@ static bool place_storage(legacy_reader *l, vs_torch_group *group)
     return true;
 }
 
+/* Every storage the pickle uses has a place now. */
+static bool check_placed(const legacy_reader *l, const vs_torch_groups *groups)
+{
+    for (uint32_t g = 0; g < groups->group_count; g++) {
+        const vs_torch_group *const group = &groups->groups[g];
+        if (group->is_used && group->file_offset == 0) {
+            return vs_fail(l->r->err, VS_ERR_VALUE,
+                           "storage \"%.*s\" of %" PRIu64 " bytes is not in the file's list",
+                           (int)group->first->key.len, group->first->key.ptr,
+                           group->size_bytes);
+        }
+    }
+    return true;
+}
+
 static bool place_storages(legacy_reader *l, const vs_torch_groups *groups,
                            const vs_pickle_value *keys)
 {
@@ -188,14 +203,8 @@ static bool place_storages(legacy_reader *l, const vs_torch_groups *groups,
             return false;
         }
     }
-    for (uint32_t g = 0; g < groups->group_count; g++) {
-        const vs_torch_group *const group = &groups->groups[g];
-        if (group->is_used && group->file_offset == 0) {
-            return vs_fail(l->r->err, VS_ERR_VALUE,
-                           "storage \"%.*s\" of %" PRIu64 " bytes is not in the file's list",
-                           (int)group->first->key.len, group->first->key.ptr,
-                           group->size_bytes);
-        }
+    if (!check_placed(l, groups)) {
+        return false;
     }
     return l->pos == l->source->size_bytes ||
            vs_torch_note(l->r, "%" PRIu64 " bytes behind the last storage belong to nothing",

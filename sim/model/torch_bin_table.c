@@ -220,6 +220,7 @@ static bool enter(flattening *f, vs_pickle_container *dict, uint32_t prefix_byte
         return vs_fail(f->r->err, VS_ERR_LIMIT, "dicts nested deeper than %u",
                        VS_TORCH_DEPTH_MAX);
     }
+    vs_assert(dict != NULL); /* a value of kind dict has one */
     dict->is_visited = true;
     f->frames[f->depth++] = (frame){vs_pickle_walk_of(dict), prefix_bytes};
     return true;

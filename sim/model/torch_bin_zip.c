@@ -162,6 +162,17 @@ static bool check_storage(const zip_reader *z, const vs_torch_group *group,
                    (int)key.len, key.ptr, group->size_bytes, entry->size_bytes);
 }
 
+/* <0, 0, >0 */
+static int compare_words(const uint64_t a[3], const uint64_t b[3])
+{
+    for (int w = 0; w < 3; w++) {
+        if (a[w] != b[w]) {
+            return a[w] < b[w] ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
 /* The entries of the groups that tensors use; NULL for empty storages without one. */
 static bool match_storages(const zip_reader *z, vs_torch_groups *groups,
                            const vs_zip_entry **entries)
@@ -175,20 +186,12 @@ static bool match_storages(const zip_reader *z, vs_torch_groups *groups,
     uint32_t k = 0;
     for (uint32_t g = 0; g < groups->group_count; g++) {
         const vs_torch_group *const group = &groups->groups[g];
-        while (k < count && memcmp(keys[k].word, group->words, sizeof group->words) != 0) {
-            /* both are sorted: what is smaller has no mention in the pickle */
-            if (keys[k].word[0] > group->words[0] ||
-                (keys[k].word[0] == group->words[0] &&
-                 (keys[k].word[1] > group->words[1] ||
-                  (keys[k].word[1] == group->words[1] && keys[k].word[2] > group->words[2])))) {
-                break;
-            }
+        /* both are sorted: what is smaller has no mention in the pickle */
+        while (k < count && compare_words(keys[k].word, group->words) < 0) {
             k++;
         }
-        const bool is_found =
-            k < count && memcmp(keys[k].word, group->words, sizeof group->words) == 0;
-        if (is_found && k + 1 < count &&
-            memcmp(keys[k].word, keys[k + 1].word, sizeof keys[k].word) == 0) {
+        const bool is_found = k < count && compare_words(keys[k].word, group->words) == 0;
+        if (is_found && k + 1 < count && compare_words(keys[k].word, keys[k + 1].word) == 0) {
             return vs_fail(z->r->err, VS_ERR_VALUE, "two zip entries hold storage \"%.*s\"",
                            (int)group->first->key.len, group->first->key.ptr);
         }
@@ -199,6 +202,7 @@ static bool match_storages(const zip_reader *z, vs_torch_groups *groups,
         if (!check_storage(z, group, entries[g])) {
             return false;
         }
+        vs_assert(entries[g] != NULL); /* check_storage refuses a missing one */
         longer += entries[g]->size_bytes > group->size_bytes;
     }
     return longer == 0 ||
@@ -234,6 +238,24 @@ static bool is_as_written(const zip_reader *z, const vs_zip_entry *entry, bool *
     return true;
 }
 
+/* Where the data of each storage begins; read from the local headers when the archive is not as torch writes it. */
+static bool set_offsets(const zip_reader *z, vs_torch_groups *groups,
+                        const vs_zip_entry *const *entries, bool is_regular)
+{
+    for (uint32_t g = 0; g < groups->group_count; g++) {
+        vs_torch_group *const group = &groups->groups[g];
+        if (!group->is_used || entries[g] == NULL) {
+            continue;
+        }
+        group->file_offset = written_offset(z, entries[g]);
+        if (!is_regular &&
+            !vs_zip_data_offset(z->source, entries[g], &group->file_offset, z->r->err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Local headers of the first and the last storage are read; if they are where torch's writer puts them, and every other
  * one would fit there too, so they are. Else all of them are read. */
 static bool place_storages(const zip_reader *z, vs_torch_groups *groups,
@@ -257,18 +279,7 @@ static bool place_storages(const zip_reader *z, vs_torch_groups *groups,
         (!is_as_written(z, first, &is_regular) || !is_as_written(z, last, &is_regular))) {
         return false;
     }
-    for (uint32_t g = 0; g < groups->group_count; g++) {
-        vs_torch_group *const group = &groups->groups[g];
-        if (!group->is_used || entries[g] == NULL) {
-            continue;
-        }
-        group->file_offset = written_offset(z, entries[g]);
-        if (!is_regular &&
-            !vs_zip_data_offset(z->source, entries[g], &group->file_offset, z->r->err)) {
-            return false;
-        }
-    }
-    return true;
+    return set_offsets(z, groups, entries, is_regular);
 }
 
 /* ---- the archive ------------------------------------------------------------------------------------------------ */
