@@ -178,9 +178,11 @@ vs_target *vs_builder_target(vs_builder *b, vs_target_list *list, const char *na
     t->fixed_dtype = VS_DT_COUNT;
     const bool is_quantised = (desc->flags & (VS_TF_QUANT_DATA | VS_TF_QUANT_META)) != 0;
     const bool is_buffer = (desc->flags & VS_TF_BUFFER) != 0 && !desc->has_load_dtype;
+    /* only the quantised module keeps its experts' biases wide */
+    const bool is_narrow = list == &b->plain && (desc->flags & VS_TF_EXPERTS) != 0;
     if (is_quantised || is_buffer) {
         t->fixed_dtype = desc->dtype;
-    } else if ((desc->flags & VS_TF_KEEP_FP32) != 0) {
+    } else if ((desc->flags & VS_TF_KEEP_FP32) != 0 && !is_narrow) {
         t->fixed_dtype = VS_DT_F32;
     }
     if (!multiply_shape(b, name, &desc->shape, &t->elements)) {
