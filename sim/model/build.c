@@ -117,7 +117,7 @@ static const vs_family *find_family(const vs_model *model, const vs_jnode *confi
     vs_assert(model->model_type != NULL);
     const vs_family *const family = vs_family_find(vs_str_of(model->model_type));
     if (family == NULL) {
-        char known[256];
+        char known[320];
         const vs_jnode node = vs_json_member(config, "model_type");
         if (model->model_type[0] == '\0') {
             (void)vs_json_fail(config, err,

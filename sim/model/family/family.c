@@ -90,7 +90,9 @@ const char *vs_family_advice(vs_str model_type, char *buf, size_t buf_bytes)
                                  near[i]);
     }
     if (used < buf_bytes) {
-        (void)snprintf(buf + used, buf_bytes - used, "; `vramscope list families` shows all");
+        (void)snprintf(buf + used, buf_bytes - used,
+                       "; `vramscope list families` shows all; any other is "
+                       "read from its .safetensors headers");
     }
     return buf;
 }
