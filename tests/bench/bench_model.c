@@ -2,6 +2,8 @@
  *
  * model_llama_2_7b_us            a catalogue name to a whole model: JSON, 323 tensors, 293 targets, key order.
  * model_qwen3_235b_a22b_us       the same with 36,945 tensors.
+ * model_deepseek_v3_ms           the same with 91,991 tensors.
+ * read_deepseek_v3_headers_ms    a folder of 163 shards with an index: headers to a whole model.
  * read_safetensors_tensors_per_s a header of 100,000 tensors in memory, parsed and checked. */
 #include "vramscope/model.h"
 
@@ -96,6 +98,25 @@ static double time_header(vs_arena *arena)
     return best;
 }
 
+/* Milliseconds to open a folder with the headers of deepseek-v3, 163 shards: index, headers, binding, key order. The
+ * folder is made once, its data are holes. */
+static double time_headers(vs_arena *arena)
+{
+    char folder[] = "/tmp/bench_model_XXXXXX";
+    vs_model model = {0};
+    vs_write_result result = {0};
+    vs_err err = {0};
+    must(mkdtemp(folder) != NULL, &err, "a temporary folder");
+    vs_arena_reset(arena);
+    must(vs_model_open(&model, arena, "deepseek-v3", &err), &err, "deepseek-v3");
+    const vs_write_desc desc = {.folder = folder, .spec = "deepseek-v3"};
+    must(vs_model_write(&result, arena, &model, &desc, &err), &err, "mkmodel");
+    const double seconds = time_open(arena, folder, 1);
+    char command[64];
+    (void)snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command) == 0 ? seconds * 1e3 : 1e9;
+}
+
 int main(void)
 {
     vs_arena arena = {0};
@@ -103,6 +124,8 @@ int main(void)
     must(vs_arena_open(&arena, 512 * VS_MIB, &err), &err, "arena");
     printf("model_llama_2_7b_us %.1f us\n", time_open(&arena, "llama-2-7b", 20) * 1e6);
     printf("model_qwen3_235b_a22b_us %.1f us\n", time_open(&arena, "qwen3-235b-a22b", 1) * 1e6);
+    printf("model_deepseek_v3_ms %.2f ms\n", time_open(&arena, "deepseek-v3", 1) * 1e3);
+    printf("read_deepseek_v3_headers_ms %.1f ms\n", time_headers(&arena));
     printf("read_safetensors_tensors_per_s %.0f tensors/s\n",
            TENSOR_COUNT / time_header(&arena));
     vs_arena_close(&arena);

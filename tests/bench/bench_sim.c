@@ -1,5 +1,5 @@
 /* Whole simulations, config text to sealed tape: sim_llama_2_7b_ms, sim_llama_3_1_405b_ms (CONTRACT.md), sim_mixtral_8x7b_ms,
- * sim_qwen3_235b_ms, sims_per_s (llama-2-7b, model and machine read once). Minimum of 7. */
+ * sim_qwen3_235b_ms, sim_deepseek_v3_ms (CONTRACT.md), sims_per_s (llama-2-7b, model and machine read once). Minimum of 7. */
 #include "tests/support/scenario.h"
 
 #include <time.h>
@@ -57,6 +57,7 @@ int main(void)
            best_ms("mixtral-8x7b",
                    "gpu=48GiB quant=bnb-nf4-dq quant-experts=axolotl warmup=off async=off", 7));
     printf("sim_qwen3_235b_ms %.3f ms\n", best_ms("qwen3-235b-a22b", "gpu=600GiB", 7));
+    printf("sim_deepseek_v3_ms %.3f ms\n", best_ms("deepseek-v3", "gpu=1TiB", 7));
     printf("sims_per_s %.0f 1/s\n", runs_per_s());
     return 0;
 }
