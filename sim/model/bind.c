@@ -358,6 +358,34 @@ static bool bind_lists(binder *b)
                                            &m->module_source_count);
 }
 
+/* Whether the files hold what the config leads one to expect, name for name. moved: scratch. */
+static bool is_as_expected(const binder *b, uint32_t *moved)
+{
+    const uint32_t count = b->stored->tensor_count;
+    for (uint32_t i = 0; i < count; i++) {
+        moved[i] = UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < b->expected_count; i++) {
+        const uint32_t at = b->stored_of[i];
+        if (count != b->expected_count || at == UINT32_MAX || moved[at] != UINT32_MAX ||
+            strcmp(b->expected[i].name, b->stored->tensors[at].name) != 0) {
+            return false;
+        }
+        moved[at] = i;
+    }
+    return true;
+}
+
+/* Into key order. What was expected is in it already, so the same names need no sorting. */
+static bool order_stored(binder *b, uint32_t *moved)
+{
+    vs_model *const m = b->model;
+    return is_as_expected(b, moved)
+               ? vs_key_place(m->tensors, m->tensor_count, b->stored_of, moved, b->arena,
+                              b->err)
+               : vs_key_sort(m->tensors, m->tensor_count, moved, b->arena, b->err);
+}
+
 bool vs_bind_stored(vs_model *model, vs_arena *arena, vs_stored *stored, vs_err *err)
 {
     binder b = {.model = model, .arena = arena, .err = err, .stored = stored};
@@ -373,8 +401,7 @@ bool vs_bind_stored(vs_model *model, vs_arena *arena, vs_stored *stored, vs_err 
     model->shards = stored->shards;
     model->shard_count = stored->shard_count;
     vs_model_mark_last_module(model);
-    if (!note_differences(&b) ||
-        !vs_key_sort(model->tensors, model->tensor_count, moved, arena, err)) {
+    if (!note_differences(&b) || !order_stored(&b, moved)) {
         return false;
     }
     for (uint32_t i = 0; i < model->source_count; i++) {

@@ -200,10 +200,7 @@ static bool check_twice(const vs_st_index *index, vs_arena *arena, vs_err *err)
 static bool parse(vs_st_index *out, vs_arena *arena, vs_str text, vs_err *err)
 {
     vs_st_index index = {0};
-    uint64_t quotes = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        quotes += text.ptr[i] == '"';
-    }
+    const uint64_t quotes = vs_scan_count(text.ptr, text.len, '"');
     index_reader r = {
         .scan = {(const uint8_t *)text.ptr, text.len, 0, 0, arena, err, false},
         .index = &index,

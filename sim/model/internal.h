@@ -23,13 +23,17 @@ VS_MUST_CHECK bool vs_sort_keys(vs_sort_key *keys, uint32_t count, const char *c
 
 /* ---- names (name_index.c, key_order.c) -------------------------------------------------- */
 
+typedef struct {
+    uint32_t hash;
+    uint32_t item; /* its number + 1; 0: the slot is empty */
+} vs_name_slot;
+
 /* Hash index over an array whose elements begin with a `const char *name`. Borrowed, read-only after
- * building; at most half full. */
+ * building; at most three quarters full. */
 typedef struct {
     const void *items;
     size_t stride;
-    uint32_t *slots; /* item + 1; 0: empty */
-    uint32_t *hashes;
+    vs_name_slot *slots;
     uint32_t mask;
 } vs_name_index;
 
@@ -41,6 +45,9 @@ uint32_t vs_name_index_find(const vs_name_index *index, vs_str name); /* UINT32_
 /* Reorders tensors into key order [2.3]. old_to_new (NULL or count entries) receives where each went. */
 VS_MUST_CHECK bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
                                vs_arena *arena, vs_err *err);
+/* The same when the order is known: order[i] is the tensor that comes to place i, each once. */
+VS_MUST_CHECK bool vs_key_place(vs_tensor *tensors, uint32_t count, const uint32_t *order,
+                                uint32_t *old_to_new, vs_arena *arena, vs_err *err);
 
 /* ---- notes (notes.c) --------------------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ static void skip_space(vs_scan *s)
     }
 }
 
-uint8_t vs_scan_peek(vs_scan *s)
+uint8_t vs_scan_peek_far(vs_scan *s)
 {
     skip_space(s);
     return s->has_failed || s->pos >= s->text_bytes ? 0 : s->text[s->pos];
@@ -55,30 +55,10 @@ static const char *found(const vs_scan *s, char buf[24])
     return buf;
 }
 
-static bool fail_expected(vs_scan *s, const char *what)
+bool vs_scan_fail_expected(vs_scan *s, const char *what)
 {
     char buf[24];
     return vs_scan_fail(s, s->pos, VS_ERR_FORMAT, "expected %s, found %s", what, found(s, buf));
-}
-
-bool vs_scan_take(vs_scan *s, char expected, const char *what)
-{
-    if (vs_scan_peek(s) != (uint8_t)expected) {
-        return fail_expected(s, what);
-    }
-    s->pos++;
-    return true;
-}
-
-bool vs_scan_separator(vs_scan *s, char close, bool *is_last)
-{
-    const uint8_t c = vs_scan_peek(s);
-    if (c != ',' && c != (uint8_t)close) {
-        return fail_expected(s, close == '}' ? "',' or '}'" : "',' or ']'");
-    }
-    s->pos++;
-    *is_last = c == (uint8_t)close;
-    return true;
 }
 
 /* ---- strings ---------------------------------------------------------------------------------- */
@@ -112,11 +92,27 @@ static unsigned utf8_length(const uint8_t *p, uint64_t left)
     return 0;
 }
 
+/* Whether one of eight bytes is a quote, a backslash, a control byte or no ASCII. Whether, not which: then the order
+ * of bytes in a word does not matter, nor that a borrow may hit the byte beside a true one. */
+static inline bool has_special(const uint8_t *eight)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t w = 0;
+    memcpy(&w, eight, sizeof w);
+    const uint64_t quote = w ^ ones * '"';
+    const uint64_t backslash = w ^ ones * '\\';
+    const uint64_t hits = (w - ones * 0x20) | (quote - ones) | (backslash - ones) | w;
+    return (hits & ones * 0x80) != 0;
+}
+
 /* Finds the closing quote of a string whose first byte is at s->pos; true when it holds no escapes. */
 static bool find_end(vs_scan *s, uint64_t *end, bool *has_escapes)
 {
     uint64_t at = s->pos;
     *has_escapes = false;
+    while (s->text_bytes - at >= 8 && !has_special(s->text + at)) {
+        at += 8;
+    }
     while (at < s->text_bytes && s->text[at] != '"') {
         const uint8_t c = s->text[at];
         if (c < 0x20) {
@@ -250,7 +246,7 @@ static bool decode(vs_scan *s, uint64_t end, char *out, size_t *out_len)
 static bool open_string(vs_scan *s, uint64_t *end, bool *has_escapes, const char *what)
 {
     if (vs_scan_peek(s) != '"') {
-        return fail_expected(s, what);
+        return vs_scan_fail_expected(s, what);
     }
     s->pos++;
     return find_end(s, end, has_escapes);
@@ -308,9 +304,9 @@ static bool is_number_byte(uint8_t c)
     return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
-bool vs_scan_u64(vs_scan *s, uint64_t *out, const char *what)
+/* What is no whole number of 64 bits, or has more than 19 digits: one by one. */
+static bool read_long_u64(vs_scan *s, uint64_t *out, const char *what)
 {
-    (void)vs_scan_peek(s);
     const uint64_t start = s->pos;
     uint64_t end = start;
     while (end < s->text_bytes && is_number_byte(s->text[end])) {
@@ -324,7 +320,7 @@ bool vs_scan_u64(vs_scan *s, uint64_t *out, const char *what)
                    vs_add_u64(value, c - (uint64_t)'0', &value);
     }
     if (s->has_failed || end == start) {
-        return s->has_failed ? false : fail_expected(s, what);
+        return s->has_failed ? false : vs_scan_fail_expected(s, what);
     }
     if (!is_whole) {
         return vs_scan_fail(
@@ -332,6 +328,26 @@ bool vs_scan_u64(vs_scan *s, uint64_t *out, const char *what)
             what, (int)(end - start < 40 ? end - start : 40), (const char *)s->text + start);
     }
     s->pos = end;
+    *out = value;
+    return true;
+}
+
+bool vs_scan_u64(vs_scan *s, uint64_t *out, const char *what)
+{
+    const uint8_t first = vs_scan_peek(s);
+    uint64_t value = 0;
+    uint64_t at = s->pos;
+    while (at < s->text_bytes && s->text[at] >= '0' && s->text[at] <= '9') {
+        value =
+            value * 10 + (s->text[at] - (uint64_t)'0'); /* used up to 19 digits: no overflow */
+        at++;
+    }
+    const uint64_t digits = at - s->pos;
+    const bool is_plain = digits > 0 && digits < 20 && (first != '0' || digits == 1);
+    if (s->has_failed || !is_plain || (at < s->text_bytes && is_number_byte(s->text[at]))) {
+        return read_long_u64(s, out, what);
+    }
+    s->pos = at;
     *out = value;
     return true;
 }
@@ -351,7 +367,7 @@ static bool skip_scalar(vs_scan *s)
     while (s->pos < s->text_bytes && is_number_byte(s->text[s->pos])) {
         s->pos++;
     }
-    return s->pos > start || fail_expected(s, "a JSON value");
+    return s->pos > start || vs_scan_fail_expected(s, "a JSON value");
 }
 
 static bool skip_string(vs_scan *s, const char *what)
@@ -429,7 +445,27 @@ bool vs_scan_skip(vs_scan *s)
 bool vs_scan_end(vs_scan *s)
 {
     if (vs_scan_peek(s) != 0 || s->pos < s->text_bytes) {
-        return fail_expected(s, "nothing after the JSON value");
+        return vs_scan_fail_expected(s, "nothing after the JSON value");
     }
     return !s->has_failed;
+}
+
+uint64_t vs_scan_count(const void *text, uint64_t text_bytes, char byte)
+{
+    const uint8_t *p = text;
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t low_bits = ones * 0x7f;
+    uint64_t count = 0;
+    for (; text_bytes >= 8; text_bytes -= 8, p += 8) {
+        uint64_t w = 0;
+        memcpy(&w, p, sizeof w);
+        w ^= ones * (uint8_t)byte;
+        /* bit 7 of each byte: it is zero, that is, what is looked for; then their sum in the top byte */
+        const uint64_t hits = ~(((w & low_bits) + low_bits) | w | low_bits);
+        count += (hits >> 7) * ones >> 56;
+    }
+    for (; text_bytes > 0; text_bytes--, p++) {
+        count += *p == (uint8_t)byte;
+    }
+    return count;
 }

@@ -262,13 +262,33 @@ static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t coun
     return true;
 }
 
+/* order[i]: which of the tensors comes to place i. */
+static bool place_tensors(vs_tensor *tensors, uint32_t count, const uint32_t *order,
+                          uint32_t *old_to_new, vs_arena *arena)
+{
+    vs_tensor *const copy = VS_RAW_ARRAY(arena, vs_tensor, count);
+    if (copy == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        copy[i] = tensors[order[i]];
+        if (old_to_new != NULL) {
+            old_to_new[order[i]] = i;
+        }
+    }
+    if (count > 0) {
+        memcpy(tensors, copy, count * sizeof *tensors);
+    }
+    return true;
+}
+
 static bool sort_tensors(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
                          vs_arena *arena)
 {
     vs_sort_key *const keys = VS_ARRAY(arena, vs_sort_key, count);
-    const char **const names = VS_ARRAY(arena, const char *, count);
-    vs_tensor *const copy = VS_ARRAY(arena, vs_tensor, count);
-    if (keys == NULL || names == NULL || copy == NULL ||
+    const char **const names = VS_RAW_ARRAY(arena, const char *, count);
+    uint32_t *const order = VS_RAW_ARRAY(arena, uint32_t, count);
+    if (keys == NULL || names == NULL || order == NULL ||
         !make_keys(keys, tensors, count, arena)) {
         return false;
     }
@@ -279,23 +299,27 @@ static bool sort_tensors(vs_tensor *tensors, uint32_t count, uint32_t *old_to_ne
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
-        copy[i] = tensors[keys[i].index];
-        if (old_to_new != NULL) {
-            old_to_new[keys[i].index] = i;
-        }
+        order[i] = keys[i].index;
     }
-    if (count > 0) {
-        memcpy(tensors, copy, count * sizeof *tensors);
-    }
-    return true;
+    return place_tensors(tensors, count, order, old_to_new, arena);
 }
 
 bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new, vs_arena *arena,
                  vs_err *err)
 {
     const size_t mark = arena->used_bytes;
-    const bool is_done = sort_tensors(tensors, count, old_to_new, arena);
-    if (!is_done) {
+    if (!sort_tensors(tensors, count, old_to_new, arena)) {
+        return vs_fail_memory(err, arena, "sorting tensors by key");
+    }
+    vs_arena_rewind(arena, mark);
+    return true;
+}
+
+bool vs_key_place(vs_tensor *tensors, uint32_t count, const uint32_t *order,
+                  uint32_t *old_to_new, vs_arena *arena, vs_err *err)
+{
+    const size_t mark = arena->used_bytes;
+    if (!place_tensors(tensors, count, order, old_to_new, arena)) {
         return vs_fail_memory(err, arena, "sorting tensors by key");
     }
     vs_arena_rewind(arena, mark);

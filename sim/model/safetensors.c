@@ -38,8 +38,31 @@ static bool fail_dtype(vs_scan *s, uint64_t pos, const char *tensor, vs_str dtyp
                         known);
 }
 
+/* The dtype of a string without escapes, with the quotes; VS_DT_COUNT when it is none of the usual ones. */
+static vs_dtype usual_dtype(vs_scan *s)
+{
+    static const struct {
+        const char *text;
+        vs_dtype dtype;
+    } usual[] = {{"\"BF16\"", VS_DT_BF16},
+                 {"\"F8_E4M3\"", VS_DT_F8_E4M3},
+                 {"\"F32\"", VS_DT_F32},
+                 {"\"F16\"", VS_DT_F16}};
+
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        if (vs_scan_take_usual(s, usual[i].text, strlen(usual[i].text))) {
+            return usual[i].dtype;
+        }
+    }
+    return VS_DT_COUNT;
+}
+
 static bool read_dtype(vs_scan *s, vs_tensor *t)
 {
+    t->dtype = usual_dtype(s);
+    if (t->dtype != VS_DT_COUNT) {
+        return true;
+    }
     char buf[24];
     vs_str name = {buf, 0};
     (void)vs_scan_peek(s);
@@ -98,6 +121,24 @@ static bool read_offsets(vs_scan *s, uint64_t range[2])
 }
 
 enum { HAS_DTYPE = 1, HAS_SHAPE = 2, HAS_OFFSETS = 4, HAS_ALL = 7 };
+
+/* An entry as the safetensors library writes it, without white space or escapes. False, nothing read: it is none;
+ * or an error. */
+static bool read_usual_entry(vs_scan *s, vs_tensor *t, uint64_t range[2])
+{
+    static const char dtype[] = "\"dtype\":";
+    static const char shape[] = ",\"shape\":";
+    static const char offsets[] = ",\"data_offsets\":";
+    const uint64_t start = s->pos;
+    if (vs_scan_take_usual(s, dtype, sizeof dtype - 1) && read_dtype(s, t) &&
+        vs_scan_take_usual(s, shape, sizeof shape - 1) && read_shape(s, t) &&
+        vs_scan_take_usual(s, offsets, sizeof offsets - 1) && read_offsets(s, range) &&
+        vs_scan_take_usual(s, "}", 1)) {
+        return true;
+    }
+    s->pos = start;
+    return false;
+}
 
 /* One member of a tensor entry. Other keys are skipped, as serde does. */
 static bool read_member(vs_scan *s, vs_tensor *t, uint64_t range[2], unsigned *seen)
@@ -177,8 +218,10 @@ static bool read_entry(header_reader *r, vs_str name, uint64_t pos)
     if (!vs_scan_take(s, '{', "'{' (a tensor entry)")) {
         return false;
     }
-    bool is_last = vs_scan_peek(s) == '}';
-    s->pos += is_last;
+    const bool is_usual = read_usual_entry(s, t, range);
+    bool is_last = is_usual || vs_scan_peek(s) == '}';
+    seen = is_usual ? HAS_ALL : 0;
+    s->pos += !is_usual && is_last;
     while (!is_last) {
         if (!read_member(s, t, range, &seen) || !vs_scan_separator(s, '}', &is_last)) {
             return false;
@@ -333,10 +376,7 @@ static bool check_layout(header_reader *r, vs_bytes data_start, uint64_t file_by
 static uint32_t count_bound(const uint8_t *json, uint64_t json_bytes)
 {
     const uint64_t by_length = json_bytes / ENTRY_BYTES_MIN + 1;
-    uint64_t braces = 0;
-    for (uint64_t i = 0; i < json_bytes; i++) {
-        braces += json[i] == '{';
-    }
+    const uint64_t braces = vs_scan_count(json, json_bytes, '{');
     return (uint32_t)(braces < by_length ? braces : by_length);
 }
 
