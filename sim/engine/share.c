@@ -328,31 +328,30 @@ static even_share share_evenly(vs_engine *engine)
     return *known;
 }
 
-/* The flow that has least left in a group of flows with the same rate. */
+/* Of the flows with the same rate: who has least left, and what the next one has. UINT64_MAX: nobody. */
 typedef struct {
-    uint64_t left; /* UINT64_MAX: nobody */
+    uint64_t left;
+    uint64_t next_left;
     uint32_t slot;
 } first_flow;
 
-/* Brings moving[from .. past) up to date and gives them their rate, and their ends their seq. */
-static first_flow take_rate(vs_engine *engine, uint32_t from, uint32_t past, uint64_t rate_bps)
+/* Brings the flow up to date and gives it its rate, and its end its seq. */
+static inline void take_rate(vs_engine *engine, uint32_t slot, uint64_t rate_bps,
+                             first_flow *first)
 {
-    const flow_table *t = &engine->flows;
-    first_flow first = {.left = UINT64_MAX};
-    for (uint32_t i = from; i < past; i++) {
-        const uint32_t slot = t->moving[i];
-        flow_state *flow = &t->flows[slot];
-        const uint64_t left = small_flow_left(flow, engine->now);
-        flow->left = left;
-        flow->updated_ns = engine->now;
-        if (flow->rate_bps != rate_bps) {
-            flow->rate_bps = rate_bps;
-            flow->parked_seq = seq_take(engine); /* 0: the run ends here */
-        }
-        first.slot = left < first.left ? slot : first.slot;
-        first.left = left < first.left ? left : first.left;
+    flow_state *flow = &engine->flows.flows[slot];
+    const uint64_t left = small_flow_left(flow, engine->now);
+    flow->left = left;
+    flow->updated_ns = engine->now;
+    if (flow->rate_bps != rate_bps) {
+        flow->rate_bps = rate_bps;
+        flow->parked_seq = seq_take(engine); /* 0: the run ends here */
     }
-    return first;
+    const bool is_first = left < first->left;
+    const uint64_t behind = is_first ? first->left : left;
+    first->next_left = behind < first->next_left ? behind : first->next_left;
+    first->left = is_first ? left : first->left;
+    first->slot = is_first ? slot : first->slot;
 }
 
 /* In how many nanoseconds the first of two ends that has least left, of those with one byte per second more and of
@@ -369,18 +368,6 @@ static uint64_t first_end(uint64_t favoured_left, uint64_t other_left, uint64_t 
     return is_later ? others : time_for(favoured_left, rate_bps + 1);
 }
 
-/* Whether more than one flow ends in the dt_ns after which the first does. What moves until then is what is left of
- * some flow and less than a nanosecond's more, so the product fits. */
-static bool is_shared_end(const flow_table *t, uint64_t dt_ns)
-{
-    uint32_t ends = 0;
-    for (uint32_t i = 0; i < t->moving_count; i++) {
-        const flow_state *flow = &t->flows[t->moving[i]];
-        ends += flow->left <= flow->rate_bps * dt_ns;
-    }
-    return ends > 1;
-}
-
 static void settle_alike(vs_engine *engine)
 {
     flow_table *t = &engine->flows;
@@ -388,18 +375,30 @@ static void settle_alike(vs_engine *engine)
     if (!t->is_parking) {
         park_all(engine);
     }
-    const first_flow favoured = take_rate(engine, 0, share.more_until, share.rate_bps + 1);
-    const first_flow other =
-        take_rate(engine, share.more_until, t->moving_count, share.rate_bps);
+    first_flow favoured = {.left = UINT64_MAX, .next_left = UINT64_MAX};
+    first_flow other = favoured;
+    for (uint32_t i = 0; i < share.more_until; i++) {
+        take_rate(engine, t->moving[i], share.rate_bps + 1, &favoured);
+    }
+    for (uint32_t i = share.more_until; i < t->moving_count; i++) {
+        take_rate(engine, t->moving[i], share.rate_bps, &other);
+    }
     const uint64_t dt_ns = first_end(favoured.left, other.left, share.rate_bps);
-    const bool is_favoured = favoured.left <= (share.rate_bps + 1) * dt_ns;
+    /* What moves until then is what is left of some flow and less than a nanosecond's more, so the products fit. */
+    const bool is_favoured =
+        share.more_until > 0 && favoured.left <= (share.rate_bps + 1) * dt_ns;
+    const bool is_other = other.left <= share.rate_bps * dt_ns;
     const uint32_t front = is_favoured ? favoured.slot : other.slot;
     if (t->front != 0 && t->front != front) {
         unqueue(engine, &t->flows[t->front]);
     }
     t->front = front;
     enqueue(engine, front, time_after(engine, dt_ns));
-    if (is_shared_end(t, dt_ns)) {
+    const bool is_shared =
+        (is_favoured && is_other) ||
+        (is_favoured && favoured.next_left <= (share.rate_bps + 1) * dt_ns) ||
+        (is_other && other.next_left <= share.rate_bps * dt_ns);
+    if (is_shared) {
         unpark_all(engine); /* their order at that instant is the queue's business */
     }
 }
