@@ -370,7 +370,7 @@ static void what_cannot_be_is_named(void **state)
 static void more_names_than_can_be_compared_are_refused(void **state)
 {
     bench *b = *state;
-    const size_t room = 512u * 1024u;
+    const size_t room = (size_t)512 * 1024;
     char *const text = malloc(room);
     assert_non_null(text);
     size_t used = (size_t)snprintf(
