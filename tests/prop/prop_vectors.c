@@ -160,6 +160,7 @@ static void every_model_names_its_tensors_in_order_and_both_ways(void **state)
 static bool same_sources(const vs_model *a, const vs_model *b, const uint32_t *of_a,
                          const uint32_t *of_b, uint32_t count)
 {
+    vs_assert(count == 0 || (of_a != NULL && of_b != NULL));
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(a->tensors[of_a[i]].name, b->tensors[of_b[i]].name) != 0) {
             return false;
@@ -187,6 +188,7 @@ static void same_target(const vs_model *m, const vs_target *a, const vs_target *
 static void same_tensors(const vs_model *a, const vs_model *b)
 {
     assert_int_equal(a->tensor_count, b->tensor_count);
+    vs_assert(a->tensor_count == 0 || (a->tensors != NULL && b->tensors != NULL));
     for (uint32_t i = 0; i < a->tensor_count; i++) {
         assert_string_equal(a->tensors[i].name, b->tensors[i].name);
         assert_int_equal(a->tensors[i].dtype, b->tensors[i].dtype);

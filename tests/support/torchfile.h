@@ -65,7 +65,9 @@ static inline void put_zeros(bytes *b, size_t count)
 static inline void free_bytes(bytes *b)
 {
     free(b->at);
-    *b = (bytes){0};
+    b->at = NULL;
+    b->count = 0;
+    b->room = 0;
 }
 
 /* ---- pickles ------------------------------------------------------------------------------- */
