@@ -211,11 +211,14 @@ static bool fail_total(vs_err *err)
  * (facts/models.json, gpt-oss-120b). */
 static bool counted_elements(const vs_tensor *t, uint64_t *out)
 {
-    const vs_str name = vs_str_of(t->name);
-    if (t->dtype == VS_DT_U8 && vs_str_ends(name, "_blocks")) {
-        return vs_mul_u64(t->elements, 2, out);
+    *out = t->elements;
+    if (t->dtype == VS_DT_U8) {
+        const vs_str name = vs_str_of(t->name);
+        if (vs_str_ends(name, "_blocks")) {
+            return vs_mul_u64(t->elements, 2, out);
+        }
+        *out = vs_str_ends(name, "_scales") ? 0 : t->elements;
     }
-    *out = t->dtype == VS_DT_U8 && vs_str_ends(name, "_scales") ? 0 : t->elements;
     return true;
 }
 

@@ -142,22 +142,40 @@ static void put_in_shard(vs_builder *b, vs_tensor *t)
     t->shard = b->shard_count - 1;
 }
 
+bool vs_builder_tensor_like(vs_builder *b, vs_tensor *like, const char *name,
+                            const vs_shape *shape, vs_dtype dtype)
+{
+    *like = (vs_tensor){
+        .name = name,
+        .dim_count = shape->count,
+        .dtype = dtype,
+        .target = VS_NO_TARGET, /* until a native target takes it */
+    };
+    memcpy(like->shape, shape->dim, sizeof shape->dim);
+    if (!multiply_shape(b, name, shape, &like->elements)) {
+        return false;
+    }
+    return vs_dtype_bytes(dtype, like->elements, &like->size_bytes) ||
+           vs_fail(b->err, VS_ERR_VALUE, "%s would have more than 2^64 bytes", name);
+}
+
+void vs_builder_put_tensor(vs_builder *b, uint32_t index, const char *name,
+                           const vs_tensor *like)
+{
+    vs_tensor *const t = &b->model->tensors[index];
+    *t = *like;
+    t->name = name;
+    put_in_shard(b, t);
+}
+
 bool vs_builder_tensor(vs_builder *b, uint32_t index, const char *name, const vs_shape *shape,
                        vs_dtype dtype)
 {
-    vs_tensor *const t = &b->model->tensors[index];
-    t->name = name;
-    memcpy(t->shape, shape->dim, sizeof shape->dim);
-    t->dim_count = shape->count;
-    t->dtype = dtype;
-    t->target = VS_NO_TARGET; /* until a native target takes it */
-    if (!multiply_shape(b, name, shape, &t->elements)) {
+    vs_tensor like;
+    if (!vs_builder_tensor_like(b, &like, name, shape, dtype)) {
         return false;
     }
-    if (!vs_dtype_bytes(dtype, t->elements, &t->size_bytes)) {
-        return vs_fail(b->err, VS_ERR_VALUE, "%s would have more than 2^64 bytes", name);
-    }
-    put_in_shard(b, t);
+    vs_builder_put_tensor(b, index, name, &like);
     return true;
 }
 
@@ -194,11 +212,20 @@ vs_target *vs_builder_target(vs_builder *b, vs_target_list *list, const char *na
 
 void vs_builder_source(vs_builder *b, vs_target_list *list, uint32_t tensor)
 {
-    vs_target *const t = &list->items[list->count - 1];
-    list->sources[list->source_count++] = tensor;
-    t->source_count++;
-    if (list == &b->native) {
-        b->model->tensors[tensor].target = list->count - 1;
+    vs_builder_sources(b, list, tensor, 1, 0);
+}
+
+void vs_builder_sources(vs_builder *b, vs_target_list *list, uint32_t first, uint64_t count,
+                        uint32_t step)
+{
+    uint32_t *const sources = &list->sources[list->source_count];
+    for (uint64_t i = 0; i < count; i++) {
+        sources[i] = first + (uint32_t)i * step;
+    }
+    list->source_count += (uint32_t)count;
+    list->items[list->count - 1].source_count += (uint32_t)count;
+    for (uint64_t i = 0; i < count && list == &b->native; i++) {
+        b->model->tensors[sources[i]].target = list->count - 1;
     }
 }
 

@@ -63,13 +63,21 @@ VS_MUST_CHECK bool vs_builder_group(vs_builder *b, const char *stored_name, uint
 /* Last run only: writes tensor number index. Tensors come in the order of the state dict: it fills the shards. */
 VS_MUST_CHECK bool vs_builder_tensor(vs_builder *b, uint32_t index, const char *name,
                                      const vs_shape *shape, vs_dtype dtype);
+/* Its two halves, for many tensors that differ in their names only: what all of them share (name is for errors), and
+ * one of them. */
+VS_MUST_CHECK bool vs_builder_tensor_like(vs_builder *b, vs_tensor *like, const char *name,
+                                          const vs_shape *shape, vs_dtype dtype);
+void vs_builder_put_tensor(vs_builder *b, uint32_t index, const char *name,
+                           const vs_tensor *like);
 /* First run only, else nothing: targets of the two lists and the sources each of them takes. */
 void vs_builder_count_target(vs_builder *b, uint64_t native, uint64_t plain, uint64_t sources);
 /* Last run only: appends a target without sources; NULL: failed. */
 vs_target *vs_builder_target(vs_builder *b, vs_target_list *list, const char *name,
                              const vs_emit_desc *desc);
-/* Gives the newest target of the list one more source. */
+/* Gives the newest target of the list one more source; vs_builder_sources: count of them, step apart. */
 void vs_builder_source(vs_builder *b, vs_target_list *list, uint32_t tensor);
+void vs_builder_sources(vs_builder *b, vs_target_list *list, uint32_t first, uint64_t count,
+                        uint32_t step);
 /* Digits and a dot, not terminated; returns the bytes written. snprintf would cost a third of the build. */
 size_t vs_put_number(char *out, uint64_t value);
 

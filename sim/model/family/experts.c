@@ -9,6 +9,7 @@
  *
  * All tensors of a layer's experts are one group in key order: experts by number, then the names in key order.
  * Documents cited: specs/transformers-loading.md. */
+#include <stdio.h>
 #include <string.h>
 
 #include "sim/model/family/builder.h"
@@ -27,6 +28,13 @@ typedef struct {
     uint32_t rank[SLOTS_MAX]; /* of slot k * piece_count + piece, in key order */
     uint32_t first;           /* tensor of the group */
 } expert_work;
+
+/* The tensors of a layer's experts are alike but for the expert's number: each slot is worked out once. */
+typedef struct {
+    vs_tensor like;
+    char tail[64]; /* name behind the expert's number: "w1.weight" */
+    size_t tail_bytes;
+} expert_slot;
 
 static void matrix_size(const vs_emit_experts_desc *x, uint32_t k, uint64_t size[2])
 {
@@ -96,46 +104,61 @@ static uint32_t tensor_of(const expert_work *w, uint64_t expert, uint32_t slot)
 
 /* ---- stored ----------------------------------------------------------------------------------------- */
 
-static bool add_expert(const expert_work *w, uint64_t expert, const char *stem,
-                       size_t stem_bytes)
+static bool fill_slots(const expert_work *w, expert_slot *slots)
 {
-    vs_builder *const b = w->b;
     for (uint32_t slot = 0; slot < w->slot_count; slot++) {
         const vs_piece *const piece = &w->pieces[slot / w->piece_count][slot % w->piece_count];
-        const char *const matrix = w->x->names[slot / w->piece_count];
-        const size_t matrix_bytes = strlen(matrix);
-        const size_t suffix_bytes = strlen(piece->suffix) + 1;
-        char *const name =
-            vs_arena_alloc(b->arena, stem_bytes + matrix_bytes + 1 + suffix_bytes, 1);
-        if (name == NULL) {
-            return vs_fail_memory(b->err, b->arena, "the names of a model");
-        }
-        memcpy(name, stem, stem_bytes);
-        memcpy(name + stem_bytes, matrix, matrix_bytes + 1);
-        name[stem_bytes + matrix_bytes] = '.';
-        memcpy(name + stem_bytes + matrix_bytes + 1, piece->suffix, suffix_bytes);
-        if (!vs_builder_tensor(b, tensor_of(w, expert, slot), name, &piece->shape,
-                               piece->dtype)) {
+        expert_slot *const s = &slots[slot];
+        char first[256];
+        slot_name(w, slot, s->tail);
+        s->tail_bytes = strlen(s->tail) + 1;
+        (void)snprintf(first, sizeof first, "%s%s0.%s", w->b->stored.text, w->x->stored,
+                       s->tail);
+        if (!vs_builder_tensor_like(w->b, &s->like, first, &piece->shape, piece->dtype)) {
             return false;
         }
     }
     return true;
 }
 
+/* names: room for all names of the expert. */
+static void add_expert(const expert_work *w, const expert_slot *slots, uint64_t expert,
+                       vs_str stem, char *names)
+{
+    for (uint32_t slot = 0; slot < w->slot_count; slot++) {
+        const expert_slot *const s = &slots[slot];
+        memcpy(names, stem.ptr, stem.len);
+        memcpy(names + stem.len, s->tail, s->tail_bytes);
+        vs_builder_put_tensor(w->b, tensor_of(w, expert, slot), names, &s->like);
+        names += stem.len + s->tail_bytes;
+    }
+}
+
 static bool add_tensors(const expert_work *w)
 {
     const vs_builder *const b = w->b;
+    expert_slot slots[SLOTS_MAX];
     char stem[256];
     const size_t stored_bytes = strlen(w->x->stored);
     const size_t number_at = b->stored.len + stored_bytes;
     vs_assert(number_at + 24 <= sizeof stem);
     memcpy(stem, b->stored.text, b->stored.len);
     memcpy(stem + b->stored.len, w->x->stored, stored_bytes);
+    if (!fill_slots(w, slots)) {
+        return false;
+    }
+    size_t tails_bytes = 0;
+    for (uint32_t slot = 0; slot < w->slot_count; slot++) {
+        tails_bytes += slots[slot].tail_bytes;
+    }
     for (uint64_t e = 0; e < w->x->experts; e++) {
         const size_t stem_bytes = number_at + vs_put_number(stem + number_at, e);
-        if (!add_expert(w, e, stem, stem_bytes)) {
-            return false;
+        char *const names =
+            vs_arena_alloc(b->arena, w->slot_count * stem_bytes + tails_bytes, 1);
+        if (names == NULL) {
+            return vs_fail_memory(b->err, b->arena, "the names of a model");
         }
+        add_expert(w, slots, e, (vs_str){stem, stem_bytes}, names);
     }
     return true;
 }
@@ -155,9 +178,8 @@ static vs_shape stacked(const expert_work *w, const vs_shape *one, uint64_t part
 
 static void add_sources(const expert_work *w, vs_target_list *list, uint32_t k, uint32_t piece)
 {
-    for (uint64_t e = 0; e < w->x->experts; e++) {
-        vs_builder_source(w->b, list, tensor_of(w, e, slot_of(w, k, piece)));
-    }
+    vs_builder_sources(w->b, list, tensor_of(w, 0, slot_of(w, k, piece)), w->x->experts,
+                       w->slot_count);
 }
 
 /* "mlp.experts.gate_up_proj" or "mlp.experts.gate_up_proj_scale_inv" */
