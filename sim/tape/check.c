@@ -9,7 +9,7 @@
  *   - each pyramid node is the minimum, the maximum and the first place of the maximum of the
  *     samples under it, found by a full scan
  *   - spans are in order, and busy and reach follow from merging them
- *   - a file made of the image opens again (validate.c agrees)
+ *   - a file made of the image binds again (validate.c agrees)
  *
  * O(events * tracks + samples * levels). */
 #include "sim/tape/internal.h"
@@ -381,10 +381,29 @@ static bool twin_init(twin *w, const vs_timeline *tl, vs_arena *scratch, vs_err 
     return true;
 }
 
+static bool check_file(const vs_timeline *tl, vs_err *err)
+{
+    vs_arena scratch = {0};
+    if (!vs_arena_open(&scratch, (size_t)tl->image_bytes + TAPE_ALIGN, err)) {
+        return false;
+    }
+    bool is_bound = false;
+    uint8_t *file = vs_arena_raw(&scratch, (size_t)tl->image_bytes, 1, TAPE_ALIGN);
+    if (file != NULL) {
+        vs_timeline again = {0};
+        memcpy(file, tl->image, (size_t)tl->image_bytes);
+        image_file_head(tl->image, file);
+        is_bound = vs_timeline_bind(&again, file, tl->image_bytes, err);
+    } else {
+        (void)vs_fail_memory(err, &scratch, "checking a timeline");
+    }
+    vs_arena_close(&scratch);
+    return is_bound;
+}
+
 bool vs_timeline_check(const vs_timeline *tl, vs_err *err)
 {
-    vs_timeline again = {0};
-    if (!vs_timeline_bind(&again, tl->image, tl->image_bytes, err)) {
+    if (!check_file(tl, err)) {
         return false;
     }
     const size_t scratch_bytes = VS_MIB + tl->device_count * sizeof(twin_memory) +

@@ -6,8 +6,9 @@
  * The place of every section follows from the counts alone, so there is one image for one
  * content, a reader compares places instead of trusting them, and sections cannot overlap.
  *
- * The checksum is XXH64, not CRC-32: sealing happens on every run, also while a slider is being
- * dragged. Measured on a 2-core Xeon virtual machine (November 2026): crc32 of zlib 1.2.13 does
+ * Sealing leaves every checksum zero: it happens on every run, also while a slider is being dragged, and most
+ * runs are never written. vs_timeline_write puts them into the head of the file; an image without them does not
+ * bind. The checksum is XXH64, not CRC-32. Measured on a 2-core Xeon virtual machine (November 2026): crc32 of zlib 1.2.13 does
  * 1.9 GB/s, a quarter of a millisecond for the half megabyte of a 7B load; this 9 GB/s and more
  * (tests/bench/bench_tape.c). */
 #include "sim/tape/internal.h"
@@ -150,9 +151,6 @@ _Static_assert(sizeof(vs_lane_info) == 24, "lane");
 _Static_assert(sizeof(vs_block_info) == 16, "block");
 _Static_assert(sizeof(vs_meta_info) == 8, "fact");
 
-#define TABLE_BYTES (SEC_COUNT * sizeof(tape_section))
-#define HEAD_BYTES  (sizeof(tape_header) + TABLE_BYTES)
-
 uint32_t layout_element_bytes(uint32_t section)
 {
     return shapes[section].element_bytes;
@@ -165,7 +163,7 @@ const char *layout_section_name(uint32_t section)
 
 bool layout_place(tape_layout *layout)
 {
-    uint64_t at = HEAD_BYTES;
+    uint64_t at = TAPE_HEAD_BYTES;
     for (uint32_t i = 0; i < SEC_COUNT; i++) {
         uint64_t bytes = 0;
         if (!vs_round_up_u64(at, TAPE_ALIGN, &at) ||
@@ -183,30 +181,24 @@ bool layout_place(tape_layout *layout)
 
 /* ---- writing the head ----------------------------------------------------------------------- */
 
-uint64_t image_header_sum(const uint8_t *image)
+uint64_t image_header_sum(const uint8_t *head)
 {
-    uint8_t head[HEAD_BYTES];
-    memcpy(head, image, sizeof head);
-    memset(head + offsetof(tape_header, header_sum), 0, sizeof(uint64_t));
-    return tape_sum(head, sizeof head);
-}
-
-static void put_header_sum(uint8_t *image)
-{
-    const uint64_t sum = image_header_sum(image);
-    memcpy(image + offsetof(tape_header, header_sum), &sum, sizeof sum);
+    uint8_t copy[TAPE_HEAD_BYTES];
+    memcpy(copy, head, sizeof copy);
+    memset(copy + offsetof(tape_header, header_sum), 0, sizeof(uint64_t));
+    return tape_sum(copy, sizeof copy);
 }
 
 void image_clear_gaps(uint8_t *image, const tape_layout *layout)
 {
-    uint64_t at = HEAD_BYTES;
+    uint64_t at = TAPE_HEAD_BYTES;
     for (uint32_t i = 0; i < SEC_COUNT; i++) {
         memset(image + at, 0, (size_t)(layout->offset[i] - at));
         at = layout->offset[i] + layout->count[i] * shapes[i].element_bytes;
     }
 }
 
-void image_finish(uint8_t *image, const tape_layout *layout, vs_ns end_ns)
+void image_put_head(uint8_t *image, const tape_layout *layout, vs_ns end_ns)
 {
     tape_header header = {.version = TAPE_VERSION,
                           .endian_tag = TAPE_ENDIAN_TAG,
@@ -222,19 +214,44 @@ void image_finish(uint8_t *image, const tape_layout *layout, vs_ns end_ns)
                                     .offset = layout->offset[i]};
         memcpy(image + sizeof header + i * sizeof entry, &entry, sizeof entry);
     }
-    image_resum(image, layout);
 }
 
-void image_resum(uint8_t *image, const tape_layout *layout)
+static tape_section section_entry(const uint8_t *head, uint32_t section)
+{
+    tape_section entry = {0};
+    memcpy(&entry, head + sizeof(tape_header) + section * sizeof entry, sizeof entry);
+    return entry;
+}
+
+/* The checksums of an image, into its head or a copy of that. */
+static void put_sums(const uint8_t *image, const tape_layout *layout, uint8_t *head)
 {
     for (uint32_t i = 0; i < SEC_COUNT; i++) {
         const uint64_t sum = tape_sum(image + layout->offset[i],
                                       (size_t)(layout->count[i] * shapes[i].element_bytes));
-        memcpy(image + sizeof(tape_header) + i * sizeof(tape_section) +
+        memcpy(head + sizeof(tape_header) + i * sizeof(tape_section) +
                    offsetof(tape_section, sum),
                &sum, sizeof sum);
     }
-    put_header_sum(image);
+    const uint64_t sum = image_header_sum(head);
+    memcpy(head + offsetof(tape_header, header_sum), &sum, sizeof sum);
+}
+
+void image_file_head(const uint8_t *image, uint8_t *head)
+{
+    tape_layout layout = {0};
+    for (uint32_t i = 0; i < SEC_COUNT; i++) {
+        layout.count[i] = section_entry(image, i).count;
+    }
+    const bool is_placed = layout_place(&layout);
+    vs_assert(is_placed);
+    memcpy(head, image, TAPE_HEAD_BYTES);
+    put_sums(image, &layout, head);
+}
+
+void image_resum(uint8_t *image, const tape_layout *layout)
+{
+    put_sums(image, layout, image);
 }
 
 /* ---- reading the head -------------------------------------------------------------------------- */
@@ -252,7 +269,7 @@ static bool read_header(const uint8_t *image, uint64_t image_bytes, tape_header 
     if (image_bytes < TAPE_MAGIC_BYTES || memcmp(image, TAPE_MAGIC, TAPE_MAGIC_BYTES) != 0) {
         return fail_at(err, 0, "not a vramscope tape: it does not begin with VSTAPE");
     }
-    if (image_bytes < HEAD_BYTES) {
+    if (image_bytes < TAPE_HEAD_BYTES) {
         return fail_at(err, image_bytes,
                        "the tape ends inside its header: the file is cut short");
     }
@@ -289,13 +306,6 @@ static bool read_header(const uint8_t *image, uint64_t image_bytes, tape_header 
     return true;
 }
 
-static tape_section section_entry(const uint8_t *image, uint32_t section)
-{
-    tape_section entry = {0};
-    memcpy(&entry, image + sizeof(tape_header) + section * sizeof entry, sizeof entry);
-    return entry;
-}
-
 static bool read_table(const uint8_t *image, uint64_t image_bytes, tape_layout *out,
                        vs_err *err)
 {
@@ -328,7 +338,7 @@ static bool is_zero(const uint8_t *bytes, uint64_t count)
 
 static bool check_sections(const uint8_t *image, const tape_layout *layout, vs_err *err)
 {
-    uint64_t at = HEAD_BYTES;
+    uint64_t at = TAPE_HEAD_BYTES;
     for (uint32_t i = 0; i < SEC_COUNT; i++) {
         const uint64_t bytes = layout->count[i] * shapes[i].element_bytes;
         if (!is_zero(image + at, layout->offset[i] - at)) {

@@ -5,7 +5,7 @@
  *   derive.c    the state machine that turns events into samples and block lives
  *   lanes.c     spans grouped by lane, sorted, with busy time
  *   seal.c      counts first, carves the image, fills it
- *   image.c     sections of the image, their places and checksums
+ *   image.c     sections of the image, their places; checksums, once they are a file
  *   index.c     pyramids and every question asked of a timeline
  *   validate.c  everything a reader relies on, checked once per open
  *   tapefile.c  files
@@ -259,18 +259,23 @@ typedef struct {
     uint64_t total_bytes;
 } tape_layout;
 
+#define TAPE_HEAD_BYTES (sizeof(tape_header) + SEC_COUNT * sizeof(tape_section))
+
 /* Offsets and total from the counts; false when that does not fit 63 bits. */
 VS_MUST_CHECK bool layout_place(tape_layout *layout);
 uint32_t layout_element_bytes(uint32_t section);
 const char *layout_section_name(uint32_t section);
 /* Zeroes what lies between the sections; they, header and table are the caller's to fill. */
 void image_clear_gaps(uint8_t *image, const tape_layout *layout);
-/* Writes header and section table; call when the sections are filled. */
-void image_finish(uint8_t *image, const tape_layout *layout, vs_ns end_ns);
+/* Writes header and section table, all checksums zero. */
+void image_put_head(uint8_t *image, const tape_layout *layout, vs_ns end_ns);
+/* The TAPE_HEAD_BYTES that a file of this image begins with: its head, with the checksums. Reads all of an image that
+ * was sealed or bound. */
+void image_file_head(const uint8_t *image, uint8_t *head);
 /* Sums of an image whose header and table are sound otherwise: tests of the validator use
  * it to get past the checksums. */
 void image_resum(uint8_t *image, const tape_layout *layout);
-uint64_t image_header_sum(const uint8_t *image);
+uint64_t image_header_sum(const uint8_t *head);
 /* Points every column of the timeline into the image. */
 void image_view(const uint8_t *image, const tape_layout *layout, vs_ns end_ns,
                 vs_timeline *out);

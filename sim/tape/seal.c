@@ -3,7 +3,7 @@
  *   1. run over the events, counting the samples of every possible track
  *   2. the counts fix the tracks, the layout and the size of the image; carve it
  *   3. run over the events again, writing event columns, samples and blocks in one go
- *   4. pyramids, lanes, strings, checksums
+ *   4. lanes, pyramids, strings, head
  *
  * Counting first costs a quick look at every event and saves every intermediate copy of the samples, of
  * which there are about five per event. */
@@ -282,7 +282,7 @@ static bool fill(sealing *s, vs_timeline *out, vs_err *err)
     copy_rows(s, SEC_DEVICES, s->tape->devices);
     copy_rows(s, SEC_METAS, s->tape->metas);
     strings_put(s->strings, section(s, SEC_STRING_OFFSET), section(s, SEC_STRING_BYTES));
-    image_finish(s->image, &s->layout, end_ns);
+    image_put_head(s->image, &s->layout, end_ns);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* sim/tape/tapefile.c - tapes as files: the image, byte for byte.
+/* sim/tape/tapefile.c - tapes as files: the image, byte for byte, and its checksums.
  *
  * Opening maps the file and looks at all of it once (image.c: head, gaps, checksums; here: counts
  * that belong together; validate.c: contents). Nothing is copied. */
@@ -12,7 +12,11 @@ bool vs_timeline_write(const vs_timeline *tl, const char *path, vs_err *err)
     if (out == NULL) {
         return false;
     }
-    vs_outfile_write(out, tl->image, (size_t)tl->image_bytes);
+    vs_assert(tl->image_bytes >= TAPE_HEAD_BYTES);
+    uint8_t head[TAPE_HEAD_BYTES];
+    image_file_head(tl->image, head);
+    vs_outfile_write(out, head, sizeof head);
+    vs_outfile_write(out, tl->image + sizeof head, (size_t)tl->image_bytes - sizeof head);
     return vs_outfile_commit(out, err);
 }
 

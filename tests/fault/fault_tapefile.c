@@ -25,15 +25,21 @@ static int set_up(void **state)
     fixture *f = calloc(1, sizeof *f);
     vs_err err = {0};
     random_tape r;
-    vs_ns end_ns = 0;
     if (f == NULL || !vs_arena_open(&f->arena, 16 * VS_MIB, &err) ||
-        !random_tape_make(&r, &f->arena, 11, STEPS) || !vs_tape_seal(r.tape, &f->tl, &err) ||
-        !image_read(f->tl.image, f->tl.image_bytes, &f->layout, &end_ns, &err)) {
+        !random_tape_make(&r, &f->arena, 11, STEPS) || !vs_tape_seal(r.tape, &f->tl, &err)) {
         return -1;
     }
+    uint8_t *file = vs_arena_alloc(&f->arena, f->tl.image_bytes, TAPE_ALIGN);
     f->copy = vs_arena_alloc(&f->arena, f->tl.image_bytes, TAPE_ALIGN);
+    if (file == NULL || f->copy == NULL) {
+        return -1;
+    }
+    memcpy(file, f->tl.image, f->tl.image_bytes);
+    image_file_head(f->tl.image, file);
+    f->tl.image = file;
+    vs_ns end_ns = 0;
     *state = f;
-    return f->copy != NULL ? 0 : -1;
+    return image_read(file, f->tl.image_bytes, &f->layout, &end_ns, &err) ? 0 : -1;
 }
 
 static int tear_down(void **state)

@@ -1,5 +1,6 @@
 /* Random tapes against naive twins: columns and ranges against a full scan, lanes against counting
  * nanoseconds, everything derived against vs_timeline_check, files against the image. */
+#include "sim/tape/internal.h"
 #include "tests/tape_random.h"
 
 #include <setjmp.h>
@@ -235,7 +236,11 @@ static void a_written_tape_opens_as_the_same_bytes(void **state)
         assert_ok(vs_timeline_write(&tl, path, &err), &err, seed);
         assert_ok(vs_timeline_open(&opened, path, &err), &err, seed);
         assert_int_equal(opened.image_bytes, tl.image_bytes);
-        assert_memory_equal(opened.image, tl.image, tl.image_bytes);
+        uint8_t head[TAPE_HEAD_BYTES];
+        image_file_head(tl.image, head);
+        assert_memory_equal(opened.image, head, sizeof head);
+        assert_memory_equal(opened.image + sizeof head, tl.image + sizeof head,
+                            tl.image_bytes - sizeof head);
         assert_int_equal(opened.end_ns, tl.end_ns);
         assert_ok(vs_timeline_check(&opened, &err), &err, seed);
         vs_timeline_close(&opened);

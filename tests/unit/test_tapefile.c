@@ -19,17 +19,31 @@ typedef struct {
     char path[32];
 } fixture;
 
+/* From here on the image of the fixture is what a file of it would be; and there is a copy, to damage. */
+static bool use_file_image(fixture *f)
+{
+    uint8_t *file = vs_arena_raw(&f->arena, f->tl.image_bytes, 1, TAPE_ALIGN);
+    f->copy = vs_arena_raw(&f->arena, f->tl.image_bytes, 1, TAPE_ALIGN);
+    if (file == NULL || f->copy == NULL) {
+        return false;
+    }
+    memcpy(file, f->tl.image, f->tl.image_bytes);
+    image_file_head(f->tl.image, file);
+    memcpy(f->copy, file, f->tl.image_bytes);
+    f->tl.image = file;
+    return true;
+}
+
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
     vs_err err = {0};
     random_tape r;
     if (f == NULL || !vs_arena_open(&f->arena, 64 * VS_MIB, &err) ||
-        !random_tape_make(&r, &f->arena, 7, 100) || !vs_tape_seal(r.tape, &f->tl, &err)) {
+        !random_tape_make(&r, &f->arena, 7, 100) || !vs_tape_seal(r.tape, &f->tl, &err) ||
+        !use_file_image(f)) {
         return -1;
     }
-    f->copy = vs_arena_alloc(&f->arena, f->tl.image_bytes, TAPE_ALIGN);
-    memcpy(f->copy, f->tl.image, f->tl.image_bytes);
     (void)snprintf(f->path, sizeof f->path, "/tmp/vs-tapefile-XXXXXX");
     const int fd = mkstemp(f->path);
     *state = f;
@@ -169,6 +183,38 @@ static void memory_at_an_odd_address_is_refused(void **state)
     assert_non_null(strstr(err.text, "multiple of 8"));
 }
 
+static void an_image_that_was_never_a_file_has_no_checksums(void **state)
+{
+    fixture *f = *state;
+    vs_err err = {0};
+    random_tape r;
+    assert_true(random_tape_make(&r, &f->arena, 7, 100));
+    assert_true(vs_tape_seal(r.tape, &f->tl, &err));
+    vs_timeline tl = {0};
+    assert_false(vs_timeline_bind(&tl, f->tl.image, f->tl.image_bytes, &err));
+    assert_non_null(strstr(err.text, "checksum of the tape header"));
+    assert_true(use_file_image(f));
+    vs_err no_err = {0};
+    assert_true(vs_timeline_bind(&tl, f->tl.image, f->tl.image_bytes, &no_err));
+}
+
+/* What is opened and written again is the same file. */
+static void a_copy_of_an_opened_tape_has_the_same_bytes(void **state)
+{
+    fixture *f = *state;
+    vs_err err = {0};
+    vs_timeline opened = {0};
+    vs_timeline again = {0};
+    assert_true(vs_timeline_write(&f->tl, f->path, &err));
+    assert_true(vs_timeline_open(&opened, f->path, &err));
+    assert_true(vs_timeline_write(&opened, f->path, &err));
+    vs_timeline_close(&opened);
+    assert_true(vs_timeline_open(&again, f->path, &err));
+    assert_int_equal(again.image_bytes, f->tl.image_bytes);
+    assert_memory_equal(again.image, f->tl.image, f->tl.image_bytes);
+    vs_timeline_close(&again);
+}
+
 static void a_flipped_byte_names_the_section(void **state)
 {
     fixture *f = *state;
@@ -266,7 +312,7 @@ static void use_short_life(fixture *f)
     event.kind = VS_EV_FREE;
     vs_tape_event(tape, &event);
     assert_true(vs_tape_seal(tape, &f->tl, &err));
-    memcpy(f->copy, f->tl.image, f->tl.image_bytes);
+    assert_true(use_file_image(f));
 }
 
 static void two_samples_after_one_event_are_refused(void **state)
@@ -346,6 +392,8 @@ int main(void)
         TEST(a_newer_version_says_both_numbers),
         TEST(a_short_file_says_how_many_bytes_are_missing),
         TEST(memory_at_an_odd_address_is_refused),
+        TEST(an_image_that_was_never_a_file_has_no_checksums),
+        TEST(a_copy_of_an_opened_tape_has_the_same_bytes),
         TEST(a_flipped_byte_names_the_section),
         TEST(a_gap_that_is_not_zero_is_refused),
         TEST(absurd_counts_do_not_overflow),

@@ -2,7 +2,7 @@
  *
  * A tape is append-only. The simulator (or a trace reader) appends events and
  * spans; vs_tape_seal turns them into a vs_timeline: one contiguous, read-only image that is
- * also the file, byte for byte. Everything a person looks at (peaks, the cause of
+ * also the file, byte for byte, but for the checksums in its head: vs_timeline_write computes them. Everything a person looks at (peaks, the cause of
  * an out-of-memory, a picture) is a pure function of a timeline.
  *
  * Events are the only truth. Tracks (bytes by category over time), block lives and
@@ -191,7 +191,7 @@ typedef struct {
 /* Plain view of a sealed image. Columns have *_count elements. Do not write. */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): fields stand by subject */
 typedef struct {
-    const uint8_t *image; /* the file, byte for byte */
+    const uint8_t *image; /* the file, byte for byte; its checksums are zero until it is one */
     uint64_t image_bytes;
     void *map; /* mapping to release, or NULL */
 
@@ -251,11 +251,13 @@ typedef struct {
  * afterwards. O(events * small + samples). */
 VS_MUST_CHECK bool vs_tape_seal(vs_tape *tape, vs_timeline *out, vs_err *err);
 
-/* File: the image, written to a temporary file and renamed. */
+/* File: the image with its checksums, written to a temporary file and renamed. */
 VS_MUST_CHECK bool vs_timeline_write(const vs_timeline *tl, const char *path, vs_err *err);
 /* Maps and validates everything that later code relies on (magic, version, checksums, section
  * bounds, every index, order of times): a timeline that opens cannot crash its readers. */
 VS_MUST_CHECK bool vs_timeline_open(vs_timeline *tl, const char *path, vs_err *err);
+/* The same for the bytes of a file in memory, which stay there. The image of a timeline that was just sealed does not
+ * bind: it has no checksums. */
 VS_MUST_CHECK bool vs_timeline_bind(vs_timeline *tl, const void *image, uint64_t image_bytes,
                                     vs_err *err);
 void vs_timeline_close(vs_timeline *tl);
