@@ -52,20 +52,22 @@ static bool check_heap(const vs_engine *engine, vs_err *err)
 static bool check_lanes(const event_queue *q, uint32_t *out_count, vs_err *err)
 {
     uint32_t count = 0;
-    for (uint32_t rank = 0; rank < VS_RANK_COUNT; rank++) {
+    for (uint32_t lane = 0; lane < LANE_COUNT; lane++) {
         uint32_t before = 0;
-        for (uint32_t slot = q->lane_head[rank]; slot != 0; slot = q->next[slot]) {
+        for (uint32_t slot = q->lane_head[lane]; slot != 0; slot = q->next[slot]) {
             if (q->slots[slot].id == 0 ||
-                q->where[slot] != (IN_LANE | rank << SLOT_BITS | before)) {
+                q->where[slot] != (IN_LANE | lane << SLOT_BITS | before)) {
                 return broken(err, "a lane that is not linked both ways", slot);
             }
             before = slot;
             if (++count >= q->capacity) {
-                return broken(err, "a lane in a circle", rank);
+                return broken(err, "a lane in a circle", lane);
             }
         }
-        if (q->lane_tail[rank] != before || (q->lane_mask >> rank & 1) != (before != 0)) {
-            return broken(err, "a lane's end or its bit in lane_mask", rank);
+        const bool is_marked = (q->lane_mask >> lane & 1) != 0;
+        if (q->lane_tail[lane] != before ||
+            (lane != LANE_SETTLING && is_marked != (before != 0))) {
+            return broken(err, "a lane's end or its bit in lane_mask", lane);
         }
     }
     *out_count = count;
@@ -94,17 +96,21 @@ static bool check_queue(const vs_engine *engine, vs_err *err)
 
 /* ---- links and flows --------------------------------------------------------------------------- */
 
-/* Whether the front is queued and ends before this flow, which moves without a timer. While links are about to
- * share anew there need not be a front. */
+/* Whether this flow, which moves without a timer, is the front or ends after it. While links are about to share
+ * anew there need not be a front. */
 static bool is_parked(const vs_engine *engine, const flow_state *flow)
 {
     const flow_table *t = &engine->flows;
     const flow_state *front = &t->flows[t->front];
-    if (!t->is_parking || flow->phase != FLOW_MOVES || engine->links.is_settling_due) {
+    if (!t->is_parking || flow->phase != FLOW_MOVES || settling_is_due(&engine->queue)) {
         return t->is_parking && flow->phase == FLOW_MOVES;
     }
-    return t->front != 0 && slot_of(&engine->queue, front->timer) != 0 &&
-           front->updated_ns + flow_time_left(front) < flow->updated_ns + flow_time_left(flow);
+    const vs_ns front_ns = front->updated_ns + flow_time_left(front);
+    const bool is_queued = slot_of(&engine->queue, front->timer) != 0;
+    if (t->front == 0 || (is_queued ? VS_NS_NEVER : front_ns) != t->front_ns) {
+        return false;
+    }
+    return flow == front || front_ns < flow->updated_ns + flow_time_left(flow);
 }
 
 static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *err)
@@ -124,7 +130,7 @@ static bool check_flow(const vs_engine *engine, const flow_state *flow, vs_err *
     if (needs_timer && !has_timer && !is_parked(engine, flow)) {
         return broken(err, "a flow without an end", flow->id);
     }
-    if (!needs_timer && !engine->links.is_settling_due) {
+    if (!needs_timer && !settling_is_due(&engine->queue)) {
         return broken(err, "a flow without a rate", flow->id);
     }
     return true;

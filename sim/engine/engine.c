@@ -7,7 +7,7 @@
  * The loop compares one number per event, check_at, and looks up only then: to poll, to see
  * whether the instant has gone on for too long, or because somebody asked it to stop (which
  * sets check_at to 0). */
-#include "sim/engine/engine_internal.h"
+#include "sim/engine/flow.h"
 
 #define POLL_EVENTS           4096 /* what-if runs stop within 4,096 events: ARCHITECTURE.md section 5 */
 #define DEFAULT_EVENTS        64
@@ -133,6 +133,20 @@ static inline void execute(vs_engine *engine, uint32_t slot)
     event.handler(engine, event.ctx, event.arg);
 }
 
+/* The next event of this instant. */
+static inline void serve_lane(vs_engine *engine)
+{
+    event_queue *q = &engine->queue;
+    const uint32_t lane = lane_first(q);
+    if (lane != LANE_SETTLING) {
+        execute(engine, lane_take(q, lane));
+        return;
+    }
+    q->lane_mask &= ~(UINT32_C(1) << LANE_SETTLING);
+    engine->event_count++;
+    vs_links_settle(engine);
+}
+
 /* Moves what else is due now from the heap to the lanes, behind the root taken out before. */
 static void gather(vs_engine *engine, uint32_t first_rank, uint32_t first_slot)
 {
@@ -146,6 +160,21 @@ static void gather(vs_engine *engine, uint32_t first_rank, uint32_t first_slot)
     }
 }
 
+/* The front's end comes before all that is queued. False when that is after until_ns. */
+static bool front_instant(vs_engine *engine, vs_ns until_ns)
+{
+    const vs_ns end = engine->flows.front_ns;
+    if (end > until_ns) {
+        engine->now = until_ns;
+        return false;
+    }
+    engine->now = end;
+    engine->instant_first = engine->event_count;
+    engine->event_count++;
+    vs_flow_finish(engine, NULL, engine->flows.front);
+    return true;
+}
+
 /* Moves the clock to the next event and starts its instant: a lone event is executed at once,
  * several go to their lanes. False when there is nothing up to until_ns. */
 static inline bool next_instant(vs_engine *engine, vs_ns until_ns)
@@ -153,6 +182,12 @@ static inline bool next_instant(vs_engine *engine, vs_ns until_ns)
     event_queue *q = &engine->queue;
     if (q->has_hole) {
         heap_close_hole(q);
+    }
+    if (engine->flows.front_ns <= q->keys[0].time && engine->flows.front_ns != VS_NS_NEVER) {
+        if (engine->flows.front_ns < q->keys[0].time) {
+            return front_instant(engine, until_ns);
+        }
+        vs_links_queue_front(engine); /* one of several in its instant */
     }
     const queue_key first = q->keys[0];
     if (first.time > until_ns || q->count == 0) {
@@ -190,7 +225,7 @@ bool vs_engine_run(vs_engine *engine, vs_ns until_ns, vs_err *err)
             break;
         }
         if (engine->queue.lane_mask != 0) {
-            execute(engine, lane_take(&engine->queue));
+            serve_lane(engine);
         } else if (!next_instant(engine, until_ns)) {
             break;
         }

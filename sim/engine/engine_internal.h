@@ -42,9 +42,23 @@ typedef struct {
     uint64_t id; /* the handle: first seq << 24 | slot; 0: the slot is free */
 } event_slot;
 
-/* Where a pending event is: its index in the heap, or this bit, the rank of its lane and the
- * slot before it there. */
+/* Where a pending event is: its index in the heap, or this bit, its lane and the slot before it
+ * there. */
 #define IN_LANE UINT32_C(0x80000000)
+
+/* Lanes have the order of ranks. Behind the one of SETTLE comes a lane that holds no events: its bit says that links
+ * wait to be shared anew. That is asked for in every other instant, and so needs neither slot nor key. */
+enum { LANE_SETTLING = VS_RANK_SETTLE + 1, LANE_COUNT = VS_RANK_COUNT + 1 };
+
+static inline uint32_t lane_of(uint32_t rank)
+{
+    return rank + (rank > VS_RANK_SETTLE);
+}
+
+static inline uint32_t lane_rank(uint32_t lane)
+{
+    return lane - (lane > LANE_SETTLING);
+}
 
 typedef struct {
     queue_key
@@ -55,10 +69,10 @@ typedef struct {
     uint32_t count; /* keys in the heap, the hole included */
     uint32_t free_head;
     uint32_t capacity;  /* slots, slot 0 included */
-    uint32_t lane_mask; /* bit r: lane r holds something */
-    uint32_t lane_head[VS_RANK_COUNT];
-    uint32_t lane_tail[VS_RANK_COUNT]; /* 0 when the lane is empty */
-    bool has_hole;                     /* the root has been taken out and not replaced yet */
+    uint32_t lane_mask; /* bit i: lane i holds something */
+    uint32_t lane_head[LANE_COUNT];
+    uint32_t lane_tail[LANE_COUNT]; /* 0 when the lane is empty */
+    bool has_hole;                  /* the root has been taken out and not replaced yet */
     uint64_t last_seq;
 } event_queue;
 
@@ -111,7 +125,6 @@ typedef struct {
     uint32_t count;
     uint32_t capacity;
     uint32_t marked_count;
-    bool is_settling_due;
 } link_table;
 
 /* What each of flow_count flows gets that share a room under a cap. */
@@ -132,11 +145,13 @@ typedef struct {
     uint32_t capacity; /* slots, slot 0 included */
     uint32_t free_head;
     uint32_t moving_count;
-    uint32_t front; /* while parking: the flow whose end is in the queue, 0: none */
-    bool
-        is_parking; /* all moving flows are alike, and the ends of all but the front are not in the queue */
-    bool are_alike; /* the moving flows, as far as is known, see share.c */
+    uint32_t front;  /* while parking: the flow that ends first, 0: none */
+    vs_ns front_ns;  /* when, unless its end is in the queue after all; VS_NS_NEVER */
+    bool is_parking; /* all moving flows are alike, and their ends are not in the queue */
+    bool are_alike;  /* the moving flows, as far as is known, see share.c */
+    bool is_touched; /* they are alike, and their links are to be shared anew, marked or not */
     uint64_t last_number;
+    uint64_t room_bps; /* of those that are alike: their narrowest link; 0: not known yet */
     even_share shares[EVEN_SHARES];
 } flow_table;
 
@@ -289,35 +304,53 @@ static inline void heap_insert(event_queue *q, queue_key key)
 
 static inline void lane_append(event_queue *q, uint32_t rank, uint32_t slot)
 {
-    const uint32_t tail = q->lane_tail[rank];
-    q->where[slot] = IN_LANE | rank << SLOT_BITS | tail;
+    const uint32_t lane = lane_of(rank);
+    const uint32_t tail = q->lane_tail[lane];
+    q->where[slot] = IN_LANE | lane << SLOT_BITS | tail;
     q->next[slot] = 0;
     if (tail == 0) {
-        q->lane_head[rank] = slot;
-        q->lane_mask |= UINT32_C(1) << rank;
+        q->lane_head[lane] = slot;
+        q->lane_mask |= UINT32_C(1) << lane;
     } else {
         q->next[tail] = slot;
     }
-    q->lane_tail[rank] = slot;
+    q->lane_tail[lane] = slot;
 }
 
-/* The first event of the lowest rank. Some lane holds one. */
-static inline uint32_t lane_take(event_queue *q)
+/* The lowest lane that holds something. There is one. */
+static inline uint32_t lane_first(const event_queue *q)
 {
-    uint32_t rank = 0;
-    while ((q->lane_mask >> rank & 1) == 0) {
-        rank++;
+    uint32_t lane = 0;
+    while ((q->lane_mask >> lane & 1) == 0) {
+        lane++;
     }
-    const uint32_t slot = q->lane_head[rank];
+    return lane;
+}
+
+/* The first event of a lane that holds one. */
+static inline uint32_t lane_take(event_queue *q, uint32_t lane)
+{
+    const uint32_t slot = q->lane_head[lane];
     const uint32_t after = q->next[slot];
-    q->lane_head[rank] = after;
+    q->lane_head[lane] = after;
     if (after == 0) {
-        q->lane_tail[rank] = 0;
-        q->lane_mask &= ~(UINT32_C(1) << rank);
+        q->lane_tail[lane] = 0;
+        q->lane_mask &= ~(UINT32_C(1) << lane);
     } else {
         q->where[after] &= ~SLOT_MASK;
     }
     return slot;
+}
+
+/* Links share anew at the end of this instant. */
+static inline void settling_ask(event_queue *q)
+{
+    q->lane_mask |= UINT32_C(1) << LANE_SETTLING;
+}
+
+static inline bool settling_is_due(const event_queue *q)
+{
+    return (q->lane_mask >> LANE_SETTLING & 1) != 0;
 }
 
 /* ---- slots ---------------------------------------------------------------------------------- */
@@ -347,14 +380,17 @@ static inline void event_place(vs_engine *engine, vs_ns time, uint32_t rank, uin
     }
 }
 
+/* Whether so many more seqs can be taken; false: the run fails. */
+static inline bool seq_has_room(vs_engine *engine, uint64_t count)
+{
+    return count <= SEQ_LIMIT - engine->queue.last_seq ||
+           vs_engine_fail(engine, FAILURE_LIMIT, "a run schedules at most 2^37 - 1 events");
+}
+
 /* The next seq shifted to its place; 0: the limit is reached and the run fails. */
 static inline uint64_t seq_take(vs_engine *engine)
 {
-    if (engine->queue.last_seq >= SEQ_LIMIT) {
-        (void)vs_engine_fail(engine, FAILURE_LIMIT, "a run schedules at most 2^37 - 1 events");
-        return 0;
-    }
-    return ++engine->queue.last_seq << SLOT_BITS;
+    return seq_has_room(engine, 1) ? ++engine->queue.last_seq << SLOT_BITS : 0;
 }
 
 /* Schedules with a seq that was taken before. */

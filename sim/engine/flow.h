@@ -9,6 +9,8 @@
 
 #include "sim/engine/engine_internal.h"
 
+#include <string.h>
+
 /* In units of 1e-9 bytes below 2^63, so that adding what moves in one nanosecond, below 2^62 + 1, stays in 64 bits. */
 #define FLOW_SMALL_BYTES ((UINT64_C(1) << 63) / NS_PER_S)
 
@@ -61,6 +63,7 @@ static inline vs_bytes flow_moved(const flow_state *flow, vs_ns now)
 /* ceil(left / rate) */
 static inline uint64_t time_for(uint64_t left, uint64_t rate_bps)
 {
+    vs_assert(rate_bps > 0);
     return left / rate_bps + (left % rate_bps != 0);
 }
 
@@ -70,10 +73,10 @@ static inline uint64_t flow_time_left(const flow_state *flow)
 {
     const uint64_t left = flow->left;
     const uint64_t rate = flow->rate_bps;
-    vs_assert(rate > 0);
     if (!flow->is_large) {
         return time_for(left, rate);
     }
+    vs_assert(rate > 0);
     if (left == 0) {
         return 0;
     }
@@ -88,13 +91,20 @@ static inline uint64_t flow_time_left(const flow_state *flow)
     return whole - (flow->rest - over) / rate;
 }
 
+/* Two flows that share evenly: the same links and cap, and neither of them large. */
+static inline bool flow_is_like(const flow_state *a, const flow_state *b)
+{
+    return a->cap_bps == b->cap_bps && a->link_count == b->link_count && !a->is_large &&
+           !b->is_large && memcmp(a->links, b->links, sizeof a->links) == 0;
+}
+
 /* link.c: the end of a flow, at its time. */
 void vs_flow_finish(vs_engine *engine, void *ctx, uint64_t slot);
 /* Brings the flow up to date; from now on it moves at this rate and ends accordingly. */
 void vs_flow_set_rate(vs_engine *engine, uint32_t slot, uint64_t rate_bps);
-/* share.c: two flows that share evenly, neither of them large. */
-bool vs_flow_is_like(const flow_state *a, const flow_state *b);
-/* share.c: rank SETTLE, links that were touched share anew. */
-void vs_links_settle(vs_engine *engine, void *ctx, uint64_t arg);
+/* share.c: links that were touched share anew. */
+void vs_links_settle(vs_engine *engine);
+/* share.c: the front's end goes into the queue. */
+void vs_links_queue_front(vs_engine *engine);
 
 #endif /* VS_ENGINE_FLOW_H */

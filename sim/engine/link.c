@@ -11,7 +11,7 @@
  *   2. a link's flow_count is the number of moving flows that cross it;
  *   3. outside of settling, rates over a link sum to its rate at most, but for flows at 1;
  *   4. rest < 1e9, no more is left than there was, and a flow with a rate has its end pending or is
- *      parked, while another one with the same links has its end pending, which comes before. */
+ *      parked: the front, whose end is front_ns, or another one with the same links that ends later. */
 #include "sim/engine/flow.h"
 
 /* Bounds that keep the arithmetic below within 64 bits; 2^62 is four exbibytes. */
@@ -51,6 +51,7 @@ static bool flows_resize(vs_engine *engine, uint32_t capacity)
         flows[slot].next_free = slot + 1 < capacity ? slot + 1 : 0;
     }
     t->free_head = first;
+    t->front_ns = t->capacity == 0 ? VS_NS_NEVER : t->front_ns;
     t->flows = flows;
     t->moving = moving;
     t->picked = picked;
@@ -68,17 +69,36 @@ bool vs_links_init(vs_engine *engine, uint32_t expected_links, uint32_t expected
 /* ---- joining and leaving ------------------------------------------------------------------------- */
 
 /* Has the link share anew at the end of this instant. */
-static void mark(vs_engine *engine, uint32_t link)
+static inline void mark(vs_engine *engine, uint32_t link)
 {
     link_table *t = &engine->links;
-    if (t->links[link].is_marked) {
-        return;
+    if (!t->links[link].is_marked) {
+        t->links[link].is_marked = true;
+        t->marked[t->marked_count++] = link;
+        settling_ask(&engine->queue);
     }
-    t->links[link].is_marked = true;
-    t->marked[t->marked_count++] = link;
-    if (!t->is_settling_due) {
-        t->is_settling_due = true;
-        (void)event_schedule(engine, engine->now, VS_RANK_SETTLE, vs_links_settle, NULL, 0);
+}
+
+static void mark_links_of(vs_engine *engine, const flow_state *flow)
+{
+    for (uint32_t i = 0; i < flow->link_count; i++) {
+        mark(engine, flow->links[i]);
+    }
+}
+
+/* All moving flows cross the same links, which share anew: no need to mark each of them. */
+static void touch_alike(vs_engine *engine)
+{
+    engine->flows.is_touched = true;
+    settling_ask(&engine->queue);
+}
+
+/* Before others move than those which were alike. */
+static void mark_touched(vs_engine *engine, const flow_state *one_of_them)
+{
+    if (engine->flows.is_touched) {
+        engine->flows.is_touched = false;
+        mark_links_of(engine, one_of_them);
     }
 }
 
@@ -110,63 +130,74 @@ static void join(vs_engine *engine, void *ctx, uint64_t slot)
     t->moving[at] = (uint32_t)slot;
     if (t->moving_count == 1) {
         t->are_alike = !flow->is_large;
-    } else {
+        t->room_bps = 0;
+        t->is_touched = false; /* what was left of those before has gone */
+    } else if (t->are_alike) {
         const flow_state *other = &t->flows[t->moving[at == 0 ? 1 : 0]];
-        t->are_alike = t->are_alike && vs_flow_is_like(flow, other);
+        t->are_alike = flow_is_like(flow, other);
+        if (!t->are_alike) {
+            mark_touched(engine, other);
+        }
     }
     for (uint32_t i = 0; i < flow->link_count; i++) {
         link_state *link = &engine->links.links[flow->links[i]];
         if (link->flow_count++ == 0) {
             link->busy_since = engine->now;
         }
-        mark(engine, flow->links[i]);
     }
     if (flow->link_count == 0) {
         vs_flow_set_rate(engine, (uint32_t)slot, flow->cap_bps);
+    } else if (t->are_alike) {
+        touch_alike(engine);
+    } else {
+        mark_links_of(engine, flow);
     }
 }
 
-/* At the end of the latency. When nothing else is due, settling is what comes next, and need not be scheduled. */
-static void join_later(vs_engine *engine, void *ctx, uint64_t slot)
+/* Takes a moving flow out of the list. */
+static void unlist(flow_table *t, uint32_t slot)
 {
-    const bool is_alone = engine->queue.lane_mask == 0 && !engine->links.is_settling_due;
-    engine->links.is_settling_due |= is_alone;
-    join(engine, ctx, slot);
-    if (is_alone) {
-        engine->event_count++;
-        vs_links_settle(engine, NULL, 0);
+    uint32_t at = 0;
+    while (t->moving[at] != slot) {
+        at++;
+    }
+    t->moving_count--;
+    for (; at < t->moving_count; at++) {
+        t->moving[at] = t->moving[at + 1];
+    }
+    if (t->front == slot) {
+        t->front = 0;
+        t->front_ns = VS_NS_NEVER;
     }
 }
 
-/* Takes a flow out of links and table; its handle is stale from here. */
-static void leave(vs_engine *engine, uint32_t slot)
+/* Takes a moving flow that has delivered so much out of its links; the others share anew. */
+static void unlink_moving(vs_engine *engine, uint32_t slot, vs_bytes moved)
 {
     flow_table *t = &engine->flows;
-    flow_state *flow = &t->flows[slot];
-    if (flow->phase == FLOW_MOVES) {
-        const vs_bytes moved = flow_moved(flow, engine->now);
-        for (uint32_t i = 0; i < flow->link_count; i++) {
-            link_state *link = &engine->links.links[flow->links[i]];
-            link->ended_bytes += moved;
-            link->flow_count--;
-            if (link->flow_count == 0) {
-                link->busy_ns += engine->now - link->busy_since;
-            } else {
-                mark(engine, flow->links[i]);
-            }
-        }
-        uint32_t at = 0;
-        while (t->moving[at] != slot) {
-            at++;
-        }
-        t->moving_count--;
-        t->front = t->front == slot ? 0 : t->front;
-        for (; at < t->moving_count; at++) {
-            t->moving[at] = t->moving[at + 1];
+    const flow_state *flow = &t->flows[slot];
+    unlist(t, slot);
+    const bool has_alike = t->are_alike && t->moving_count > 0 && flow->link_count > 0;
+    for (uint32_t i = 0; i < flow->link_count; i++) {
+        link_state *link = &engine->links.links[flow->links[i]];
+        link->ended_bytes += moved;
+        link->flow_count--;
+        if (link->flow_count == 0) {
+            link->busy_ns += engine->now - link->busy_since;
+        } else if (!has_alike) {
+            mark(engine, flow->links[i]);
         }
     }
-    flow->id = 0;
-    flow->next_free = t->free_head;
+    if (has_alike) {
+        touch_alike(engine);
+    }
+}
+
+/* Gives the slot back; the handle is stale from here. */
+static void flow_release(flow_table *t, uint32_t slot)
+{
+    t->flows[slot].id = 0;
+    t->flows[slot].next_free = t->free_head;
     t->free_head = slot;
 }
 
@@ -185,7 +216,10 @@ void vs_flow_finish(vs_engine *engine, void *ctx, uint64_t slot)
     const vs_handler on_done = flow->on_done;
     void *const done_ctx = flow->ctx;
     const uint64_t done_arg = flow->arg;
-    leave(engine, (uint32_t)slot);
+    if (flow->phase == FLOW_MOVES) {
+        unlink_moving(engine, (uint32_t)slot, flow->size_bytes);
+    }
+    flow_release(&engine->flows, (uint32_t)slot);
     if (on_done != NULL) {
         on_done(engine, done_ctx, done_arg);
     }
@@ -221,15 +255,20 @@ static link_state *link_get(const vs_engine *engine, vs_link link)
 }
 
 /* The caller's mistakes are asserted. */
-static void assert_flow_desc(const vs_engine *engine, const vs_flow_desc *desc)
+static inline void flow_take_links(const vs_engine *engine, flow_state *flow,
+                                   const vs_flow_desc *desc)
 {
     vs_assert(desc->link_count <= VS_FLOW_LINKS_MAX);
     vs_assert(desc->link_count > 0 || desc->cap_bps > 0);
+    memset(flow->links, 0, sizeof flow->links);
+    flow->link_count = desc->link_count;
     for (uint32_t i = 0; i < desc->link_count; i++) {
-        (void)link_get(engine, desc->links[i]);
+        const uint32_t link = desc->links[i].id - 1;
+        vs_assert(link < engine->links.count); /* id 0: none */
         for (uint32_t k = 0; k < i; k++) {
-            vs_assert(desc->links[k].id != desc->links[i].id);
+            vs_assert(flow->links[k] != link);
         }
+        flow->links[i] = link;
     }
 }
 
@@ -254,7 +293,6 @@ static uint32_t flow_take_slot(vs_engine *engine)
 
 vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
 {
-    assert_flow_desc(engine, desc);
     if (desc->size_bytes > AMOUNT_LIMIT || desc->cap_bps > AMOUNT_LIMIT) {
         (void)vs_engine_fail(
             engine, FAILURE_LIMIT,
@@ -281,13 +319,10 @@ vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
     flow->ctx = desc->ctx;
     flow->arg = desc->arg;
     flow->rest = 0;
-    flow->link_count = desc->link_count;
     flow->phase = FLOW_WAITS;
     flow->is_large = is_large;
     flow->is_picked = false;
-    for (uint32_t i = 0; i < VS_FLOW_LINKS_MAX; i++) {
-        flow->links[i] = i < desc->link_count ? desc->links[i].id - 1 : 0;
-    }
+    flow_take_links(engine, flow, desc);
     const vs_ns begin = time_after(engine, desc->latency_ns);
     if (desc->size_bytes == 0) {
         flow->timer = event_schedule(engine, begin, VS_RANK_ARRIVE, vs_flow_finish, NULL, slot);
@@ -295,8 +330,8 @@ vs_flow vs_flow_start(vs_engine *engine, const vs_flow_desc *desc)
         join(engine, NULL, slot);
     } else {
         /* Rank SETTLE: a flow that joins has the same effect however late in the instant, and so
-         * joins before this instant's settling, which is scheduled later. */
-        flow->timer = event_schedule(engine, begin, VS_RANK_SETTLE, join_later, NULL, slot);
+         * joins right before this instant's settling. */
+        flow->timer = event_schedule(engine, begin, VS_RANK_SETTLE, join, NULL, slot);
     }
     return engine->failure == FAILURE_NONE ? (vs_flow){id} : (vs_flow){0};
 }
@@ -331,7 +366,11 @@ bool vs_flow_cancel(vs_engine *engine, vs_flow flow)
     }
     (void)vs_engine_cancel(engine,
                            found->timer); /* one that joined just now or is parked has none */
-    leave(engine, (uint32_t)(flow.id & SLOT_MASK));
+    const uint32_t slot = (uint32_t)(flow.id & SLOT_MASK);
+    if (found->phase == FLOW_MOVES) {
+        unlink_moving(engine, slot, flow_moved(found, engine->now));
+    }
+    flow_release(&engine->flows, slot);
     return true;
 }
 

@@ -4,7 +4,7 @@
  *                    [0]                               RELEASE  s4 - s9
  *         [1]    [2]     [3]     [4]                   ARRIVE   (empty)
  *      [5 .. 8] [9 .. 12] ...                          STEP     s1 - s7 - s2
- *                                                      SETTLE   (empty)
+ *                                                      SETTLE   (empty), then links share anew
  *      slots: handler, ctx, arg, handle                SAMPLE   s3
  *      where: slot -> heap index, or lane and neighbour
  *
@@ -25,7 +25,7 @@
  *   1. no key is less than its parent; keys[0] counts only when there is no hole;
  *   2. four keys from the end on are KEY_BEYOND;
  *   3. where[slot] is the index of the key with that slot, or names its lane neighbour;
- *   4. lanes are linked both ways, lane_mask says which are not empty;
+ *   4. lanes are linked both ways, lane_mask says which are not empty, and that links wait to share anew;
  *   5. every slot but 0 is exactly one of free, in the heap, in a lane;
  *   6. no key is due now or earlier. */
 #include "sim/engine/engine_internal.h"
@@ -120,21 +120,21 @@ static void heap_remove(event_queue *q, uint32_t slot)
 
 static void lane_remove(event_queue *q, uint32_t slot)
 {
-    const uint32_t rank = (q->where[slot] & ~IN_LANE) >> SLOT_BITS;
+    const uint32_t lane = (q->where[slot] & ~IN_LANE) >> SLOT_BITS;
     const uint32_t before = q->where[slot] & SLOT_MASK;
     const uint32_t after = q->next[slot];
     if (before == 0) {
-        q->lane_head[rank] = after;
+        q->lane_head[lane] = after;
     } else {
         q->next[before] = after;
     }
     if (after == 0) {
-        q->lane_tail[rank] = before;
+        q->lane_tail[lane] = before;
     } else {
         q->where[after] = (q->where[after] & ~SLOT_MASK) | before;
     }
-    if (q->lane_head[rank] == 0) {
-        q->lane_mask &= ~(UINT32_C(1) << rank);
+    if (q->lane_head[lane] == 0) {
+        q->lane_mask &= ~(UINT32_C(1) << lane);
     }
 }
 
@@ -185,7 +185,7 @@ static uint32_t rank_of(const event_queue *q, uint32_t slot)
 {
     const uint32_t where = q->where[slot];
     if ((where & IN_LANE) != 0) {
-        return (where & ~IN_LANE) >> SLOT_BITS;
+        return lane_rank((where & ~IN_LANE) >> SLOT_BITS);
     }
     return (uint32_t)(q->keys[where].low >> RANK_SHIFT);
 }
