@@ -42,7 +42,10 @@ VS_MUST_CHECK bool vs_name_index_build(vs_name_index *index, vs_arena *arena, co
                                        size_t stride, uint32_t count, uint32_t *duplicate);
 uint32_t vs_name_index_find(const vs_name_index *index, vs_str name); /* UINT32_MAX: absent */
 
-/* Reorders tensors into key order [2.3]. old_to_new (NULL or count entries) receives where each went. */
+/* Key order [2.3] of names: order[i] (count entries) is the name that comes to place i. False: the arena is exhausted. */
+VS_MUST_CHECK bool vs_key_order(const char *const *names, uint32_t count, uint32_t *order,
+                                vs_arena *arena);
+/* Reorders tensors into key order. old_to_new (NULL or count entries) receives where each went. */
 VS_MUST_CHECK bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
                                vs_arena *arena, vs_err *err);
 /* The same when the order is known: order[i] is the tensor that comes to place i, each once. */

@@ -226,22 +226,22 @@ static void pack_ranks(vs_sort_key *key, const uint16_t *ids, const uint16_t *ra
 
 /* Fills keys[i].word from the names; leaves them zero when there are too many distinct parts, which makes
  * vs_sort_keys compare the names themselves. */
-static bool make_keys(vs_sort_key *keys, const vs_tensor *tensors, uint32_t count,
+static bool make_keys(vs_sort_key *keys, const char *const *names, uint32_t count,
                       vs_arena *arena)
 {
     part_table table = {0};
-    uint16_t *const ids = VS_ARRAY(arena, uint16_t, (size_t)count * RANK_PARTS);
+    uint16_t *const ids = VS_RAW_ARRAY(arena, uint16_t, (size_t)count * RANK_PARTS);
     if (ids == NULL || !open_table(&table, count, arena)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
         keys[i].index = i;
         uint16_t *const row = ids + (size_t)i * RANK_PARTS;
-        const char *const before = i == 0 ? "" : tensors[i - 1].name;
+        const char *const before = i == 0 ? "" : names[i - 1];
         if (i > 0) {
             memcpy(row, row - RANK_PARTS, RANK_PARTS * sizeof *row);
         } /* what is not shared is overwritten */
-        const uint32_t filled = split_name(&table, tensors[i].name, before, row);
+        const uint32_t filled = split_name(&table, names[i], before, row);
         if (filled == UINT32_MAX) {
             for (uint32_t k = 0; k < count; k++) {
                 keys[k].index = k;
@@ -282,26 +282,34 @@ static bool place_tensors(vs_tensor *tensors, uint32_t count, const uint32_t *or
     return true;
 }
 
-static bool sort_tensors(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
-                         vs_arena *arena)
+bool vs_key_order(const char *const *names, uint32_t count, uint32_t *order, vs_arena *arena)
 {
+    const size_t mark = arena->used_bytes;
     vs_sort_key *const keys = VS_ARRAY(arena, vs_sort_key, count);
-    const char **const names = VS_RAW_ARRAY(arena, const char *, count);
-    uint32_t *const order = VS_RAW_ARRAY(arena, uint32_t, count);
-    if (keys == NULL || names == NULL || order == NULL ||
-        !make_keys(keys, tensors, count, arena)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        names[i] = tensors[i].name;
-    }
-    if (!vs_sort_keys(keys, count, names, arena)) {
+    if (keys == NULL || !make_keys(keys, names, count, arena) ||
+        !vs_sort_keys(keys, count, names, arena)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
         order[i] = keys[i].index;
     }
-    return place_tensors(tensors, count, order, old_to_new, arena);
+    vs_arena_rewind(arena, mark);
+    return true;
+}
+
+static bool sort_tensors(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new,
+                         vs_arena *arena)
+{
+    const char **const names = VS_RAW_ARRAY(arena, const char *, count);
+    uint32_t *const order = VS_RAW_ARRAY(arena, uint32_t, count);
+    if (names == NULL || order == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = tensors[i].name;
+    }
+    return vs_key_order(names, count, order, arena) &&
+           place_tensors(tensors, count, order, old_to_new, arena);
 }
 
 bool vs_key_sort(vs_tensor *tensors, uint32_t count, uint32_t *old_to_new, vs_arena *arena,

@@ -399,29 +399,21 @@ static bool run_pass(vs_builder *b, vs_pass pass)
 static bool place_groups(vs_builder *b, uint32_t group_count)
 {
     const size_t mark = b->arena->used_bytes;
-    vs_tensor *const stand_in = VS_ARRAY(b->arena, vs_tensor, group_count);
-    uint32_t *const moved = VS_ARRAY(b->arena, uint32_t, group_count);
-    uint32_t *const counts = VS_ARRAY(b->arena, uint32_t, group_count);
-    if (stand_in == NULL || moved == NULL || counts == NULL) {
+    const char **const names = VS_RAW_ARRAY(b->arena, const char *, group_count);
+    uint32_t *const order = VS_RAW_ARRAY(b->arena, uint32_t, group_count);
+    if (names == NULL || order == NULL) {
         return vs_fail_memory(b->err, b->arena, "the order of a model");
     }
     for (uint32_t i = 0; i < group_count; i++) {
-        stand_in[i].name = b->groups[i].name;
+        names[i] = b->groups[i].name;
     }
-    if (!vs_key_sort(stand_in, group_count, moved, b->arena, b->err)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < group_count; i++) {
-        counts[moved[i]] = b->groups[i].count;
+    if (!vs_key_order(names, group_count, order, b->arena)) {
+        return vs_fail_memory(b->err, b->arena, "the order of a model");
     }
     uint32_t first = 0;
     for (uint32_t i = 0; i < group_count; i++) {
-        const uint32_t count = counts[i];
-        counts[i] = first;
-        first += count;
-    }
-    for (uint32_t i = 0; i < group_count; i++) {
-        b->groups[i].first = counts[moved[i]];
+        b->groups[order[i]].first = first;
+        first += b->groups[order[i]].count;
     }
     vs_arena_rewind(b->arena, mark);
     return true;
