@@ -259,6 +259,7 @@ struct loader {
     uint32_t mapping_count;
     uint32_t *sources; /* job indices */
     vs_bytes total_src_bytes;
+    bool has_casts; /* some job needs a cast */
 
     /* links and lanes */
     vs_link disk_link, h2d_link;

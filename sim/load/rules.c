@@ -88,11 +88,8 @@ static uint64_t producer_rate(const loader *ld)
     const uint64_t threads = ld->worker_count;
     uint64_t per_thread = host->memcpy_bps;
     uint64_t total = host->h2d_pageable_bps;
-    for (uint32_t i = 0; i < ld->job_count; i++) {
-        if (ld->jobs[i].needs_cast) {
-            per_thread = min_u64(per_thread, host->cast_bps);
-            break;
-        }
+    if (ld->has_casts) {
+        per_thread = min_u64(per_thread, host->cast_bps);
     }
     const bool is_unpacked = ld->unpack.count > 0; /* no copy job waits for the disk */
     if (!is_unpacked && ld->warm_bytes < ld->total_src_bytes) {

@@ -138,17 +138,30 @@ static bool is_joined(const load_param *param)
     return param->target->merge == VS_MERGE_CAT && param->merge == VS_MERGE_NONE;
 }
 
-static bool add_source(const loader *ld, const load_param *param, uint32_t tensor_index,
-                       load_job *job)
+/* A job of one tensor. */
+static bool size_job(const loader *ld, const load_param *param, const vs_tensor *tensor,
+                     vs_dtype dtype, load_job *job)
 {
-    const vs_tensor *tensor = &ld->model->tensors[tensor_index];
     const vs_bytes host_bytes = unpack_host_bytes(ld, param, tensor);
-    vs_bytes bytes = 0;
     job->is_in_ram = host_bytes > 0;
-    return vs_dtype_bytes(load_job_dtype(ld, param, tensor_index), tensor->elements, &bytes) &&
-           vs_add_u64(job->dst_bytes, bytes, &job->dst_bytes) &&
-           vs_add_u64(job->src_bytes, job->is_in_ram ? host_bytes : tensor->size_bytes,
-                      &job->src_bytes);
+    job->src_bytes = job->is_in_ram ? host_bytes : tensor->size_bytes;
+    return vs_dtype_bytes(dtype, tensor->elements, &job->dst_bytes);
+}
+
+static bool size_joined_job(const loader *ld, const load_param *param, load_job *job)
+{
+    for (uint32_t i = 0; i < param->target->source_count; i++) {
+        const uint32_t index = param->sources[i];
+        load_job part = {0};
+        if (!size_job(ld, param, &ld->model->tensors[index], load_job_dtype(ld, param, index),
+                      &part) ||
+            !vs_add_u64(job->dst_bytes, part.dst_bytes, &job->dst_bytes) ||
+            !vs_add_u64(job->src_bytes, part.src_bytes, &job->src_bytes)) {
+            return false;
+        }
+        job->is_in_ram = part.is_in_ram;
+    }
+    return true;
 }
 
 static bool fill_job(loader *ld, uint32_t tensor_index, const load_param *param, load_job *job,
@@ -156,18 +169,15 @@ static bool fill_job(loader *ld, uint32_t tensor_index, const load_param *param,
 {
     const vs_tensor *tensor = &ld->model->tensors[tensor_index];
     const vs_dtype dtype = load_job_dtype(ld, param, tensor_index);
-    const uint32_t count = is_joined(param) ? param->target->source_count : 1;
     *job = (load_job){.tensor = tensor_index,
                       .mapping = UINT32_MAX,
                       .name = vs_tape_new_name(ld->tape, tensor->name),
                       .is_dropped = load_is_host_only(param, tensor)};
-    bool is_fine = true;
-    for (uint32_t i = 0; i < count; i++) {
-        is_fine = is_fine &&
-                  add_source(ld, param, count == 1 ? tensor_index : param->sources[i], job);
-    }
+    const bool is_fine = is_joined(param) ? size_joined_job(ld, param, job)
+                                          : size_job(ld, param, tensor, dtype, job);
     job->needs_cast =
         dtype != (job->is_in_ram ? unpack_host_dtype(ld, param, tensor) : tensor->dtype);
+    ld->has_casts |= job->needs_cast;
     if (!is_fine || !vs_add_u64(ld->total_src_bytes, job->src_bytes, &ld->total_src_bytes)) {
         return vs_fail(err, VS_ERR_VALUE, "tensor %s: its size overflows 64 bits",
                        tensor->name);
@@ -180,9 +190,7 @@ static bool place_tensors(loader *ld, uint32_t *param_of_tensor, uint32_t *sourc
                           vs_err *err)
 {
     *source_count = 0;
-    for (uint32_t i = 0; i < ld->model->tensor_count; i++) {
-        param_of_tensor[i] = UINT32_MAX;
-    }
+    memset(param_of_tensor, 0xff, ld->model->tensor_count * sizeof *param_of_tensor);
     for (uint32_t i = 0; i < ld->param_count; i++) {
         const load_param *param = &ld->params[i];
         const uint32_t count = is_joined(param) ? 1 : param->target->source_count;
@@ -220,22 +228,10 @@ static bool build_jobs(loader *ld, uint32_t *job_of_tensor, uint32_t *param_of_j
     return true;
 }
 
-/* What the sources become: themselves, one tensor as large as they are, or the weight they stand for. */
-static bool finished_bytes(const loader *ld, const load_param *param,
-                           const load_mapping *mapping, vs_bytes *out)
+/* Whether the sources stand for a weight of another size than theirs. */
+static bool is_dequantised(const load_param *param)
 {
-    vs_bytes total = param->has_offset ? 4 : 0;
-    if (param->decode == DECODE_FP8 || param->decode == DECODE_MXFP4) {
-        return vs_dtype_bytes(param->dtype, param->target->elements, out);
-    }
-    for (uint32_t s = 0; s < mapping->source_count; s++) {
-        const load_job *job = &ld->jobs[ld->sources[mapping->first_source + s]];
-        if (!job->is_dropped && !vs_add_u64(total, job->dst_bytes, &total)) {
-            return false;
-        }
-    }
-    *out = total;
-    return true;
+    return param->decode == DECODE_FP8 || param->decode == DECODE_MXFP4;
 }
 
 /* Most parameters are called what their tensor is called. */
@@ -257,16 +253,26 @@ static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_o
                               .source_count = count,
                               .pending = count,
                               .failed_job = NO_JOB};
+    /* What the sources become: themselves, one tensor as large as they are, or the weight they stand for. */
+    vs_bytes bytes = param->has_offset ? 4 : 0;
+    bool is_fine = !is_dequantised(param) ||
+                   vs_dtype_bytes(param->dtype, param->target->elements, &bytes);
+    const bool sums_up = !is_dequantised(param);
     for (uint32_t s = 0; s < count; s++) {
-        const uint32_t job = job_of_tensor[param->sources[s]];
-        vs_assert(job != NO_JOB);
-        ld->sources[(*source_count)++] = job;
-        ld->jobs[job].mapping = ld->mapping_count;
-        mapping->src_bytes += ld->jobs[job].src_bytes; /* bounded by total_src_bytes */
+        const uint32_t index = job_of_tensor[param->sources[s]];
+        vs_assert(index != NO_JOB);
+        load_job *job = &ld->jobs[index];
+        ld->sources[(*source_count)++] = index;
+        job->mapping = ld->mapping_count;
+        mapping->src_bytes += job->src_bytes; /* bounded by total_src_bytes */
+        if (sums_up && !job->is_dropped) {
+            is_fine = vs_add_u64(bytes, job->dst_bytes, &bytes) && is_fine;
+        }
     }
+    mapping->bytes = bytes;
     mapping->name =
         mapping_name(ld, param->target, &ld->jobs[ld->sources[mapping->first_source]]);
-    if (!finished_bytes(ld, param, mapping, &mapping->bytes)) {
+    if (!is_fine) {
         return vs_fail(err, VS_ERR_VALUE, "parameter %s: its size overflows 64 bits",
                        param->target->name);
     }
