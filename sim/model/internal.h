@@ -28,6 +28,11 @@ typedef struct {
     uint32_t item; /* its number + 1; 0: the slot is empty */
 } vs_name_slot;
 
+typedef struct {
+    const char *name;
+    uint32_t item;
+} vs_name_rank;
+
 /* Hash index over an array whose elements begin with a `const char *name`. Borrowed, read-only after
  * building; at most three quarters full. */
 typedef struct {
@@ -35,6 +40,8 @@ typedef struct {
     size_t stride;
     vs_name_slot *slots;
     uint32_t mask;
+    uint32_t rank_count;
+    vs_name_rank *ranks; /* by name, instead of the slots; NULL: the names do not collide */
 } vs_name_index;
 
 /* *duplicate is set to the second item of the first duplicate pair, or UINT32_MAX. */

@@ -94,11 +94,41 @@ static void more_distinct_parts_than_the_table_holds_sort_too(void **state)
     vs_arena_close(&arena);
 }
 
+/* Parts whose first slot is one of the first two, as key_order.c hashes them. */
+static bool begins_in_few_slots(const char *part)
+{
+    uint32_t hash = UINT32_C(2166136261);
+    for (; *part != '\0'; part++) {
+        hash = (hash ^ (uint8_t)*part) * UINT32_C(16777619);
+    }
+    return ((hash ^ hash >> 15) & 0xfff) < 2;
+}
+
+static void parts_made_to_collide_sort_too(void **state)
+{
+    (void)state;
+    vs_arena arena = {0};
+    assert_true(vs_arena_open(&arena, 64 * VS_MIB, NULL));
+    const uint32_t count = 1530; /* 4,096 slots */
+    const char **const names = VS_ARRAY(&arena, const char *, count);
+    uint32_t found = 0;
+    for (uint32_t i = 0; found < count; i++) {
+        char part[16];
+        (void)snprintf(part, sizeof part, "%" PRIx32 "x", i);
+        if (begins_in_few_slots(part)) {
+            names[found++] = vs_str_copy(&arena, vs_str_of(part));
+        }
+    }
+    check_order(names, count, &arena);
+    vs_arena_close(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_sort_like_names),
         cmocka_unit_test(more_distinct_parts_than_the_table_holds_sort_too),
+        cmocka_unit_test(parts_made_to_collide_sort_too),
     };
     return cmocka_run_group_tests_name("key order properties", tests, NULL, NULL);
 }
