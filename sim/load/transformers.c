@@ -255,9 +255,8 @@ static bool fill_mapping(loader *ld, uint32_t param_index, const uint32_t *job_o
                               .failed_job = NO_JOB};
     /* What the sources become: themselves, one tensor as large as they are, or the weight they stand for. */
     vs_bytes bytes = param->has_offset ? 4 : 0;
-    bool is_fine = !is_dequantised(param) ||
-                   vs_dtype_bytes(param->dtype, param->target->elements, &bytes);
     const bool sums_up = !is_dequantised(param);
+    bool is_fine = sums_up || vs_dtype_bytes(param->dtype, param->target->elements, &bytes);
     for (uint32_t s = 0; s < count; s++) {
         const uint32_t index = job_of_tensor[param->sources[s]];
         vs_assert(index != NO_JOB);

@@ -140,13 +140,13 @@ static inline uint32_t split_front(vs_pool *pool, uint32_t slot, uint64_t rounde
 }
 
 /* The block to hand out, made from a free one; inactive_split as the table of [7] says. */
-static inline uint32_t carve(vs_pool *pool, uint32_t slot, uint64_t rounded_bytes)
+static inline uint32_t carve(vs_pool *pool, pool_counts *counts, uint32_t slot,
+                             uint64_t rounded_bytes)
 {
     const pool_block *block = &pool->blocks[slot];
     const bool was_split = vsp_is_split(pool, slot);
     const bool is_counted = block->range == 0;
     const uint64_t rest = block->size_bytes - rounded_bytes;
-    pool_counts *counts = vsp_counts_of(pool, block->home);
     pool_counts *all = &pool->counts[VS_STAT_ALL];
 
     const pool_split_rule *rule = &pool->split_rule[vsp_is_small_home(block->home)];
@@ -171,14 +171,15 @@ static inline uint32_t carve(vs_pool *pool, uint32_t slot, uint64_t rounded_byte
 
 /* ---- allocating [5] ----------------------------------------------------------------------------------- */
 
-static inline void count_allocation(vs_pool *pool, const pool_block *block)
+static inline void count_allocation(vs_pool *pool, pool_counts *counts, const pool_block *block)
 {
-    pool_counts *counts = vsp_counts_of(pool, block->home);
     pool_counts *all = &pool->counts[VS_STAT_ALL];
-    vsp_count_up(&counts->allocation, &all->allocation, 1);
-    vsp_count_up(&counts->allocated_bytes, &all->allocated_bytes, block->size_bytes);
-    vsp_count_up(&counts->requested_bytes, &all->requested_bytes, block->used.asked_bytes);
-    vsp_gauge_up(&pool->tensor_bytes, block->used.counted_bytes);
+    pool->has_grown = true;
+    vsp_count_growth(&counts->allocation, &all->allocation, 1);
+    vsp_count_growth(&counts->allocated_bytes, &all->allocated_bytes, block->size_bytes);
+    vsp_count_growth(&counts->requested_bytes, &all->requested_bytes, block->used.asked_bytes);
+    pool->tensor_bytes.current += block->used.counted_bytes;
+    pool->tensor_bytes.added += block->used.counted_bytes;
     if (block->size_bytes >= pool->conf.max_split_bytes) {
         vsp_gauge_up(&pool->oversize_allocations, 1);
     }
@@ -224,7 +225,8 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
             return vsp_report_failure(pool, request);
         }
     }
-    slot = carve(pool, slot, rounded_bytes);
+    pool_counts *counts = vsp_counts_of(pool, home);
+    slot = carve(pool, counts, slot, rounded_bytes);
     pool_block *block = &pool->blocks[slot];
     block->state = SLOT_ALLOCATED;
     block->category = (uint8_t)request->category;
@@ -232,7 +234,7 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     block->used.counted_bytes =
         (request->flags & VS_REQUEST_UNCOUNTED) != 0 ? 0 : rounded_bytes;
     block->used.notes = 0;
-    count_allocation(pool, block);
+    count_allocation(pool, counts, block);
     if (pool->tape != NULL) {
         block->used.tape_block = vs_tape_new_block(pool->tape);
         vsp_tape_block(pool, VS_EV_ALLOC, block, request->name);
@@ -350,7 +352,7 @@ static inline uint32_t swallow_free(vs_pool *pool, uint32_t slot, uint32_t neigh
 }
 
 /* Merging [4.3]; the block goes into its set later. */
-static inline void join_free(vs_pool *pool, uint32_t slot)
+static inline void join_free(vs_pool *pool, pool_counts *counts, uint32_t slot)
 {
     pool_block *block = &pool->blocks[slot];
     const uint64_t own_bytes = block->size_bytes;
@@ -364,20 +366,19 @@ static inline void join_free(vs_pool *pool, uint32_t slot)
         const bool is_split = vsp_is_split(pool, slot);
         /* What was eaten was counted; what survives as a split block is counted as a whole. */
         const uint64_t net_bytes = is_split ? own_bytes : block->size_bytes - own_bytes;
-        count_inactive(vsp_counts_of(pool, block->home), &pool->counts[VS_STAT_ALL], net_bytes,
-                       eaten, is_split);
+        count_inactive(counts, &pool->counts[VS_STAT_ALL], net_bytes, eaten, is_split);
     }
 }
 
-static inline void complete_free(vs_pool *pool, uint32_t slot)
+static inline void complete_free(vs_pool *pool, pool_counts *counts, uint32_t slot)
 {
     const pool_block *block = &pool->blocks[slot];
     if (pool->tape != NULL) {
         vsp_tape_block(pool, VS_EV_FREE, block, VS_NO_NAME);
     }
-    vsp_count_down(&vsp_counts_of(pool, block->home)->requested_bytes,
-                   &pool->counts[VS_STAT_ALL].requested_bytes, block->used.asked_bytes);
-    join_free(pool, slot);
+    vsp_count_down(&counts->requested_bytes, &pool->counts[VS_STAT_ALL].requested_bytes,
+                   block->used.asked_bytes);
+    join_free(pool, counts, slot);
 }
 
 static void count_pending(pool_counts *counts, uint64_t bytes)
@@ -395,9 +396,13 @@ static void uncount_pending(pool_counts *counts, uint64_t bytes)
 void vsp_complete_pending(vs_pool *pool, uint32_t slot)
 {
     const pool_block *block = &pool->blocks[slot];
-    uncount_pending(vsp_counts_of(pool, block->home), block->size_bytes);
+    pool_counts *counts = vsp_counts_of(pool, block->home);
+    if (pool->has_grown) {
+        vsp_note_peaks(pool);
+    }
+    uncount_pending(counts, block->size_bytes);
     uncount_pending(&pool->counts[VS_STAT_ALL], block->size_bytes);
-    complete_free(pool, slot);
+    complete_free(pool, counts, slot);
 }
 
 void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
@@ -406,6 +411,9 @@ void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
     pool_block *freed = &pool->blocks[slot];
     vs_assert(freed->state == SLOT_ALLOCATED);
     pool->now = now;
+    if (pool->has_grown) {
+        vsp_note_peaks(pool);
+    }
     pool_counts *counts = vsp_counts_of(pool, freed->home);
     pool_counts *all = &pool->counts[VS_STAT_ALL];
     vsp_count_down(&counts->allocation, &all->allocation, 1);
@@ -417,7 +425,7 @@ void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
         vsp_gauge_down(&pool->oversize_allocations, 1);
     }
     if (freed->used.notes == 0) {
-        complete_free(pool, slot);
+        complete_free(pool, counts, slot);
         return;
     }
     freed->state = SLOT_PENDING;

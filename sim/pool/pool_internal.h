@@ -110,11 +110,12 @@ struct vs_pool {
     vs_driver driver;
     vs_tape *tape;
     uint8_t device;
-    bool is_exhausted;             /* our arena ran out in a place that could not say so */
-    bool has_divisions;            /* any slot of conf.divisions is set */
-    bool has_limit;                /* a memory fraction is in force [6.1] */
-    bool counts_searches;          /* limit in force and gc threshold > 0 [3] step 1 */
-    bool has_changed_conf;         /* vs_pool_set_conf: M may have been another one before */
+    bool is_exhausted;     /* our arena ran out in a place that could not say so */
+    bool has_divisions;    /* any slot of conf.divisions is set */
+    bool has_limit;        /* a memory fraction is in force [6.1] */
+    bool counts_searches;  /* limit in force and gc threshold > 0 [3] step 1 */
+    bool has_changed_conf; /* vs_pool_set_conf: M may have been another one before */
+    bool has_grown; /* allocations since the last free: their peaks are in `current` only */
     pool_split_rule split_rule[2]; /* [is_small] */
     vs_ns now;
 
@@ -190,6 +191,32 @@ static inline void vsp_count_up(pool_gauge *of_class, pool_gauge *of_all, uint64
     const uint64_t current = of_all->current + by;
     of_all->current = current;
     of_all->peak = current > of_all->peak ? current : of_all->peak;
+}
+
+/* The same for what grows by allocations and shrinks by frees. A load has hundreds of the one before it has the
+ * other, so its peaks are noted when it shrinks (vsp_note_peaks), and until then are what is current. */
+static inline void vsp_count_growth(pool_gauge *of_class, pool_gauge *of_all, uint64_t by)
+{
+    of_class->current += by;
+    of_class->added += by;
+    of_all->current += by;
+}
+
+static inline void vsp_note_peak(pool_gauge *gauge)
+{
+    gauge->peak = gauge->current > gauge->peak ? gauge->current : gauge->peak;
+}
+
+/* Before the first free, or completed free, after allocations. */
+static inline void vsp_note_peaks(vs_pool *pool)
+{
+    for (unsigned c = 0; c < VS_STAT_CLASSES; c++) {
+        vsp_note_peak(&pool->counts[c].allocation);
+        vsp_note_peak(&pool->counts[c].allocated_bytes);
+        vsp_note_peak(&pool->counts[c].requested_bytes);
+    }
+    vsp_note_peak(&pool->tensor_bytes);
+    pool->has_grown = false;
 }
 
 static inline void vsp_count_down(pool_gauge *of_class, pool_gauge *of_all, uint64_t by)

@@ -17,10 +17,21 @@ void vsp_count_active_peaks(pool_counts *counts)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A peak that is not noted yet is what is current. */
+static uint64_t peak_of(const pool_gauge *gauge)
+{
+    return larger(gauge->peak, gauge->current);
+}
+
 static vs_stat stat_of(const pool_gauge *gauge, uint64_t added)
 {
     return (vs_stat){.current = gauge->current,
-                     .peak = gauge->peak,
+                     .peak = peak_of(gauge),
                      .allocated = added,
                      .freed = gauge->base + added - gauge->current};
 }
@@ -34,11 +45,6 @@ static void fill_stat(vs_stat out[VS_STAT_CLASSES], const pool_gauge *all,
     out[VS_STAT_LARGE] = stat_of(large, large->added);
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Active is allocated plus pending: increases are the same, the rest follows. */
 static void fill_active(const vs_pool *pool, vs_pool_stats *out)
 {
@@ -46,12 +52,12 @@ static void fill_active(const vs_pool *pool, vs_pool_stats *out)
         const pool_counts *counts = &pool->counts[c];
         vs_stat *blocks = &out->active[c];
         blocks->current = counts->allocation.current + counts->pending;
-        blocks->peak = larger(counts->active_peak, counts->allocation.peak);
+        blocks->peak = larger(counts->active_peak, peak_of(&counts->allocation));
         blocks->allocated = out->allocation[c].allocated;
         blocks->freed = counts->active_base + blocks->allocated - blocks->current;
         vs_stat *bytes = &out->active_bytes[c];
         bytes->current = counts->allocated_bytes.current + counts->pending_bytes;
-        bytes->peak = larger(counts->active_bytes_peak, counts->allocated_bytes.peak);
+        bytes->peak = larger(counts->active_bytes_peak, peak_of(&counts->allocated_bytes));
         bytes->allocated = out->allocated_bytes[c].allocated;
         bytes->freed = counts->active_bytes_base + bytes->allocated - bytes->current;
     }
