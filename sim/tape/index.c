@@ -36,6 +36,16 @@ typedef struct {
 
 static const extent nothing = {.min = UINT64_MAX, .max = 0, .where = NO_SAMPLE};
 
+static inline uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return b < a ? b : a;
+}
+
+static inline uint64_t greater(uint64_t a, uint64_t b)
+{
+    return b > a ? b : a;
+}
+
 /* Adds entries [from, to) of a level. The values first, without a branch that depends on them; the
  * place only when they matter, which a range sees a few times. */
 static inline void fold(const level *l, uint64_t from, uint64_t to, extent *x)
@@ -46,8 +56,8 @@ static inline void fold(const level *l, uint64_t from, uint64_t to, extent *x)
     uint64_t min = l->min[from];
     uint64_t max = l->max[from];
     for (uint64_t i = from + 1; i < to; i++) {
-        min = l->min[i] < min ? l->min[i] : min;
-        max = l->max[i] > max ? l->max[i] : max;
+        min = smaller(min, l->min[i]);
+        max = greater(max, l->max[i]);
     }
     x->min = min < x->min ? min : x->min;
     if (max < x->max) {
@@ -81,12 +91,54 @@ uint64_t pyramid_node_count(uint64_t sample_count)
 
 /* ---- building and checking ------------------------------------------------------------------ */
 
-static extent group_of(const level *below, uint64_t node)
+_Static_assert(PYRAMID_FANOUT % 4 == 0, "whole groups are folded four at a time");
+
+/* A whole group, which nearly all are; where: the place of the first greatest in it. Of samples, low and high are one
+ * column. */
+static inline extent fold_group(const uint64_t *low, const uint64_t *high)
+{
+    uint64_t min = UINT64_MAX;
+    uint64_t max = 0;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < PYRAMID_FANOUT; i += 4) {
+        min = smaller(min, low[i]);
+        uint64_t four = high[i];
+        min = smaller(min, low[i + 1]);
+        four = greater(four, high[i + 1]);
+        min = smaller(min, low[i + 2]);
+        four = greater(four, high[i + 2]);
+        min = smaller(min, low[i + 3]);
+        four = greater(four, high[i + 3]);
+        at = four > max ? i : at;
+        max = greater(max, four);
+    }
+    while (high[at] != max) {
+        at++;
+    }
+    return (extent){.min = min, .max = max, .where = at};
+}
+
+static inline extent whole_group_of(const level *below, uint64_t from)
+{
+    const uint64_t *max = below->max + from;
+    if (below->where == NULL) {
+        extent x = fold_group(max, max);
+        x.where += from;
+        return x;
+    }
+    extent x = fold_group(below->min + from, max);
+    x.where = below->where[from + x.where];
+    return x;
+}
+
+static inline extent group_of(const level *below, uint64_t node)
 {
     const uint64_t from = node * PYRAMID_FANOUT;
-    const uint64_t left = below->count - from;
+    if (below->count - from >= PYRAMID_FANOUT) {
+        return whole_group_of(below, from);
+    }
     extent x = nothing;
-    fold(below, from, from + (left < PYRAMID_FANOUT ? left : PYRAMID_FANOUT), &x);
+    fold(below, from, below->count, &x);
     return x;
 }
 

@@ -68,8 +68,12 @@ static uint32_t slot_for(const tape_strings *s, vs_str text, uint32_t hash)
 static inline uint32_t ending_bit(vs_str text)
 {
     uint64_t words[2] = {0, 0};
-    const size_t n = text.len < sizeof words ? text.len : sizeof words;
-    memcpy(words, text.ptr + text.len - n, n);
+    if (text.len >= sizeof words) {
+        words[0] = word_at(text.ptr + text.len - 16);
+        words[1] = word_at(text.ptr + text.len - 8);
+    } else {
+        memcpy(words, text.ptr, text.len);
+    }
     return (uint32_t)(mix(mix(0, words[0]), words[1]) >> (64 - STRING_ENDING_BITS));
 }
 
