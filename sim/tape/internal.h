@@ -1,8 +1,10 @@
 /* sim/tape/internal.h - what the files of the tape share and nobody else sees.
  *
- *   tape.c      the tape being written: chunks of rows
+ *   tape.c      the tape being written
+ *   chunks.c    the chunks it is written to, and what it refuses
  *   strings.c   its strings, each once
- *   derive.c    the state machine that turns events into samples and block lives
+ *   lives.c     first time over the events: block lives, and how many samples there will be
+ *   derive.c    second time: the counters, whose every change is a sample
  *   lanes.c     spans grouped by lane, sorted, with busy time
  *   seal.c      counts first, carves the image, fills it
  *   image.c     sections of the image, their places; checksums, once they are a file
@@ -25,13 +27,27 @@
 
 /* ---- the tape being written ----------------------------------------------------------- */
 
-/* Rows, not columns: an event is one run of 56 bytes, so appending touches one or two cache
- * lines; sealing transposes. Chunks, because nothing in an arena moves. */
-#define TAPE_CHUNK_ROWS 1024u
+/* Columns already, as in the image: sealing copies them in blocks. Chunks, because nothing in an arena moves. Long ones:
+ * where a column goes on elsewhere the processor has to notice first, twelve times (bench_tape, 400,000 events: 19 ns
+ * an event with 1016 rows, 16 with 4088). Not a power of two, so that the columns of one row do not all fall into the
+ * same set of the cache. */
+#define EVENT_CHUNK_ROWS 4088u
+#define SPAN_CHUNK_ROWS  1024u
 
 typedef struct event_chunk {
     struct event_chunk *next;
-    vs_event rows[TAPE_CHUNK_ROWS];
+    uint64_t time[EVENT_CHUNK_ROWS];
+    uint64_t size[EVENT_CHUNK_ROWS];
+    uint64_t asked[EVENT_CHUNK_ROWS];
+    uint64_t addr[EVENT_CHUNK_ROWS];
+    uint64_t extra[EVENT_CHUNK_ROWS];
+    uint32_t block[EVENT_CHUNK_ROWS]; /* VS_NO_BLOCK where the kind has none */
+    uint32_t name[EVENT_CHUNK_ROWS];
+    uint32_t stream[EVENT_CHUNK_ROWS];
+    uint8_t kind[EVENT_CHUNK_ROWS];
+    uint8_t device[EVENT_CHUNK_ROWS];
+    uint8_t category[EVENT_CHUNK_ROWS];
+    uint8_t flags[EVENT_CHUNK_ROWS];
 } event_chunk;
 
 typedef struct {
@@ -46,8 +62,14 @@ typedef struct {
 
 typedef struct span_chunk {
     struct span_chunk *next;
-    span_row rows[TAPE_CHUNK_ROWS];
+    span_row rows[SPAN_CHUNK_ROWS];
 } span_chunk;
+
+typedef struct {
+    uint32_t name; /* string id */
+    uint32_t pad;
+    uint64_t span_count;
+} tape_lane;
 
 typedef struct {
     const char *text; /* len bytes; lasts until the tape is sealed */
@@ -79,14 +101,14 @@ uint32_t strings_append(tape_strings *s, vs_arena *arena, vs_str text);
 void strings_put(const tape_strings *s, uint32_t *offset, char *bytes);
 
 struct vs_tape {
-    vs_event *event_at; /* where the next event goes */
-    vs_event *event_stop;
+    event_chunk *last_events;
+    uint32_t event_at; /* the row of the next event */
+    uint32_t event_stop;
     vs_ns last_ns;
     span_row *span_at;
     span_row *span_stop;
     vs_arena *arena;
     event_chunk *first_events;
-    event_chunk *last_events;
     span_chunk *first_spans;
     span_chunk *last_spans;
     uint64_t event_chunk_count;
@@ -97,17 +119,25 @@ struct vs_tape {
     uint32_t lane_capacity;
     uint32_t meta_count;
     uint32_t meta_capacity;
-    uint32_t *lane_names;
+    tape_lane *lanes;
     vs_meta_info *metas;
     tape_strings strings;
     vs_device_info devices[TAPE_MAX_DEVICES];
-    uint16_t kinds_seen[UINT8_MAX + 1]; /* per device number: bit k, an event of kind k */
+    bool has_segments[UINT8_MAX + 1]; /* per device number: some event was about a segment */
     vs_err err;
 };
 
 uint64_t tape_event_count(const vs_tape *tape);
-uint64_t tape_rows_in_chunk(const vs_tape *tape, const event_chunk *chunk);
+uint32_t tape_rows_in_chunk(const vs_tape *tape, const event_chunk *chunk);
 uint64_t tape_span_count(const vs_tape *tape);
+/* Nothing is appended any more. Call after the reason was put into tape->err. */
+void tape_stop(vs_tape *tape);
+void tape_fail_memory(vs_tape *tape, const char *what);
+/* What vs_tape_event and vs_tape_span do when the last chunk is full, or something is wrong. They stand in another
+ * file, and nothing is done after them: so the usual way has no registers to save for a call. */
+void tape_event_rarely(vs_tape *tape, const vs_event *event);
+void tape_span_rarely(vs_tape *tape, uint16_t lane, vs_ns start_ns, vs_ns end_ns,
+                      vs_category category, uint32_t name, vs_bytes size_bytes);
 
 /* ---- deriving ------------------------------------------------------------------------------ */
 
@@ -123,39 +153,37 @@ enum {
 
 /* One memory at one moment. Its categories always add up to what is in use. */
 typedef struct {
-    vs_bytes category[VS_CAT_COUNT];
-    vs_bytes levels;    /* sum of the categories set by LEVEL */
-    vs_bytes allocated; /* sum of the live blocks, slack included */
-    vs_bytes tensors;   /* the same without slack */
+    vs_bytes category[VS_CAT_COUNT]; /* reserved-free is worked out where it is wanted */
+    vs_bytes levels;                 /* sum of the categories set by LEVEL */
+    vs_bytes allocated;              /* sum of the live blocks, slack included */
+    vs_bytes tensors;                /* the same without slack */
     vs_bytes reserved;
-    uint32_t levelled; /* bit c: category c is not zero and was set by LEVEL */
-    uint32_t first_slot;
+    vs_bytes room; /* the most that allocated may be */
+    uint32_t
+        closed; /* bit c: category c holds no blocks: it is derived, or set by LEVEL and not zero */
+    uint64_t *cursor; /* per slot of this memory, see below */
     bool is_gpu;
     bool has_segments; /* now or later on this tape */
 } memory_state;
 
-typedef enum { LIFE_UNBORN, LIFE_ALIVE, LIFE_DEAD } life_state;
-
+/* What the two passes share of a block; when it was born and died is in its vs_block_info. */
 typedef struct {
     vs_bytes size_bytes;
     vs_bytes rounded_bytes; /* of those, what the category is charged; the rest is slack */
-    uint8_t device;
-    uint8_t category; /* at this moment */
-    uint8_t state;    /* life_state */
-    uint8_t pad[5];
+    uint8_t category;       /* at this moment */
+    uint8_t pad[7];
 } block_life;
 
-/* Twice over the events: count_samples first, which says how long each track is, then a step for each event, which
- * judges it and writes its samples. */
 typedef struct {
     const vs_tape *tape;
     uint64_t event_count;
     memory_state *memories;
     block_life *lives;
+    vs_block_info *blocks;
+    uint64_t refused; /* the first event that derive_lives refuses, or UINT64_MAX */
     vs_bytes progress;
     uint32_t slot_count;
-    uint64_t *cursor;      /* per slot: how many samples, then where the next one goes */
-    vs_block_info *blocks; /* out: when they were born and died */
+    uint64_t *cursor; /* per slot: how many samples, then where the next one goes */
     uint64_t *out_time;
     uint64_t *out_value;
     uint32_t *out_event;
@@ -163,24 +191,40 @@ typedef struct {
 
 VS_MUST_CHECK bool derive_init(derivation *d, const vs_tape *tape, vs_arena *arena,
                                vs_err *err);
-/* The number of samples of every slot, into cursor. From the first event on that derive_step will refuse, the
- * numbers mean nothing. */
-VS_MUST_CHECK bool derive_count(derivation *d, vs_arena *arena, vs_err *err);
-/* Cursors and outputs are set by the caller; every block is born and dead at UINT32_MAX. */
-VS_MUST_CHECK bool derive_step(derivation *d, const vs_event *event, uint32_t index,
-                               vs_err *err);
+/* The lives of blocks, and the number of samples of every slot, into cursor. An event whose fields or block are wrong
+ * ends the pass; what comes before it may be wrong in other ways, so its turn is in derive_samples. */
+VS_MUST_CHECK bool derive_lives(derivation *d, vs_arena *arena, vs_err *err);
+/* Says what derive_lives found wrong. Returns false. */
+bool derive_refuse(const derivation *d, const event_chunk *chunk, uint32_t row, vs_err *err);
+/* The samples of the events of a chunk, the next one after the one before. Cursors and outputs are set by the caller;
+ * first: the event in row 0. */
+VS_MUST_CHECK bool derive_samples(derivation *d, const event_chunk *chunk, uint32_t first,
+                                  vs_err *err);
+/* The error of one event of the tape. Returns false. */
+bool derive_fail(const event_chunk *chunk, uint32_t row, uint64_t index, vs_errcode code,
+                 const char *why, vs_err *err);
 /* What a request of asked bytes is charged to its category inside a block of size bytes. */
 vs_bytes tape_rounded_request(vs_bytes asked_bytes, vs_bytes size_bytes, bool is_gpu);
+
 /* ALLOC, FREE, RECAT: the kinds whose block field means something. */
-bool tape_kind_has_block(uint8_t kind);
+static inline bool tape_kind_has_block(uint8_t kind)
+{
+    _Static_assert(VS_EV_ALLOC == 0 && VS_EV_FREE == 1 && VS_EV_RECAT == 2, "kinds of blocks");
+    return kind <= VS_EV_RECAT;
+}
 
 /* ---- lanes ------------------------------------------------------------------------------------ */
 
-/* Spans grouped by lane and sorted; first[lane] .. first[lane + 1]. */
+/* One span among those of its lane: what decides its place nearly always, and the rest. */
 typedef struct {
-    const span_row *rows;
+    vs_ns start_ns;
+    const span_row *row;
+} span_ref;
+
+/* Spans grouped by lane and sorted. */
+typedef struct {
+    const span_ref *refs;
     uint64_t count;
-    const uint64_t *first; /* lane_count + 1 */
 } lane_order;
 
 VS_MUST_CHECK bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *arena,

@@ -1,23 +1,22 @@
 /* sim/tape/lanes.c - spans, grouped by lane and sorted.
  *
- * Rows are dealt to their lanes in the order they were appended, each going back past those that come after it: a
- * lane shared by a few threads has most spans within a few places of where they belong, and now and then one far
- * back, when a large tensor took as long as hundreds of small ones. When too many rows had to make way, dealing goes
- * on without looking, and the lanes are put in order by merging their ascending runs pairwise until one is left. So
- * this is one pass in practice and O(n log n) always. The order looks at every field, so equal keys are equal rows
- * and the result does not depend on the order of appending. */
+ * What is sorted are references; the rows stay where they were appended, and are read once, when the columns are
+ * written. References are dealt to their lanes in the order their rows were appended, each going back past those
+ * that come after it: a lane shared by a few threads has most spans within a few places of where they belong, and now
+ * and then one far back, when a large tensor took as long as hundreds of small ones. When too many had to make way,
+ * dealing goes on without looking, and the lanes are put in order by merging their ascending runs pairwise until one
+ * is left. So this is one pass in practice and O(n log n) always. The order looks at every field, so equal keys are
+ * equal rows and the result does not depend on the order of appending. */
 #include "sim/tape/internal.h"
 
 #include <string.h>
 
 #define STEPS_BACK 8u  /* looked at one by one, then the place is searched for by halving */
-#define MOVES_EACH 16u /* rows that may make way, for each row dealt */
+#define MOVES_EACH 16u /* references that may make way, for each one dealt */
 
-static inline bool is_before(const span_row *a, const span_row *b)
+/* Of two that start together. */
+static bool is_row_before(const span_row *a, const span_row *b)
 {
-    if (a->start_ns != b->start_ns) {
-        return a->start_ns < b->start_ns;
-    }
     if (a->end_ns != b->end_ns) {
         return a->end_ns < b->end_ns;
     }
@@ -30,17 +29,25 @@ static inline bool is_before(const span_row *a, const span_row *b)
     return a->size_bytes < b->size_bytes;
 }
 
+static inline bool is_before(const span_ref *a, const span_ref *b)
+{
+    return a->start_ns != b->start_ns ? a->start_ns < b->start_ns
+                                      : is_row_before(a->row, b->row);
+}
+
+/* ---- merging --------------------------------------------------------------------------- */
+
 /* End of the ascending run that starts at `from` (< count). */
-static uint64_t run_end(const span_row *rows, uint64_t from, uint64_t count)
+static uint64_t run_end(const span_ref *refs, uint64_t from, uint64_t count)
 {
     uint64_t end = from + 1;
-    while (end < count && !is_before(&rows[end], &rows[end - 1])) {
+    while (end < count && !is_before(&refs[end], &refs[end - 1])) {
         end++;
     }
     return end;
 }
 
-static void merge(const span_row *in, uint64_t middle, uint64_t end, span_row *out)
+static void merge(const span_ref *in, uint64_t middle, uint64_t end, span_ref *out)
 {
     uint64_t left = 0;
     uint64_t right = middle;
@@ -52,7 +59,7 @@ static void merge(const span_row *in, uint64_t middle, uint64_t end, span_row *o
 }
 
 /* One round: merges neighbouring runs of `in` into `out`. Returns how many runs are left. */
-static uint64_t merge_round(const span_row *in, span_row *out, uint64_t count)
+static uint64_t merge_round(const span_ref *in, span_ref *out, uint64_t count)
 {
     uint64_t run_count = 0;
     for (uint64_t from = 0; from < count; run_count++) {
@@ -64,72 +71,83 @@ static uint64_t merge_round(const span_row *in, span_row *out, uint64_t count)
     return run_count;
 }
 
-/* The rows are out of order somewhere. */
-static void sort_rows(span_row *rows, span_row *scratch, uint64_t count)
+/* The references are out of order somewhere. */
+static void sort_refs(span_ref *refs, span_ref *scratch, uint64_t count)
 {
-    span_row *in = rows;
-    span_row *out = scratch;
+    span_ref *in = refs;
+    span_ref *out = scratch;
     uint64_t run_count = 0;
     do {
         run_count = merge_round(in, out, count);
-        span_row *swap = in;
+        span_ref *swap = in;
         in = out;
         out = swap;
     } while (run_count > 1);
-    if (in != rows) {
-        memcpy(rows, in, count * sizeof *rows);
+    if (in != refs) {
+        memcpy(refs, in, count * sizeof *refs);
     }
 }
 
-static uint64_t rows_in_chunk(const vs_tape *tape, const span_chunk *chunk)
+static void sort_lanes(const vs_tape *tape, span_ref *refs, span_ref *scratch)
 {
-    return chunk == tape->last_spans ? (uint64_t)(tape->span_at - chunk->rows)
-                                     : TAPE_CHUNK_ROWS;
+    for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
+        const uint64_t n = tape->lanes[lane].span_count;
+        if (n > 1 && run_end(refs, 0, n) < n) {
+            sort_refs(refs, scratch, n);
+        }
+        refs += n;
+    }
 }
 
-/* How far back the row belongs: the first place of rows[first, past), which is in order, that it may not stand
- * behind. */
-static inline uint64_t place_of(const span_row *rows, uint64_t first, uint64_t past,
-                                const span_row *row)
+/* ---- dealing --------------------------------------------------------------------------- */
+
+/* The references of one lane so far: [begin, past). */
+typedef struct {
+    span_ref *begin;
+    span_ref *past;
+} lane_hand;
+
+/* The first of [begin, at), which is in order, that the reference may not stand behind, or at. */
+static span_ref *upper(span_ref *begin, span_ref *at, const span_ref *ref)
 {
-    const uint64_t stop = past - first > STEPS_BACK ? past - STEPS_BACK : first;
-    uint64_t at = past;
-    while (at > stop && is_before(row, &rows[at - 1])) {
-        at--;
-    }
-    if (at > stop || at == first) {
-        return at;
-    }
-    uint64_t low =
-        first; /* everything before low stays before the row, nothing from at on does */
-    while (low < at) {
-        const uint64_t middle = low + (at - low) / 2;
-        if (is_before(row, &rows[middle])) {
+    while (begin < at) {
+        span_ref *middle = begin + (at - begin) / 2;
+        if (is_before(ref, middle)) {
             at = middle;
         } else {
-            low = middle + 1;
+            begin = middle + 1;
         }
     }
     return at;
 }
 
-/* Where each lane begins; after the rows were dealt out, first[lane + 1] is where the next one does. */
-static void count_rows(const vs_tape *tape, uint64_t *first)
+/* Puts the reference where it belongs in [begin, past), which is in order, with room for it behind. Returns how many
+ * made way. */
+static uint64_t insert(span_ref *begin, span_ref *past, const span_ref *ref)
 {
-    for (const span_chunk *chunk = tape->first_spans; chunk != NULL; chunk = chunk->next) {
-        const uint64_t n = rows_in_chunk(tape, chunk);
-        for (uint64_t i = 0; i < n; i++) {
-            first[chunk->rows[i].lane + 2]++;
-        }
+    span_ref *at = past;
+    span_ref *stop = past - begin > STEPS_BACK ? past - STEPS_BACK : begin;
+    while (at > stop && is_before(ref, at - 1)) {
+        *at = at[-1];
+        at--;
     }
-    for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
-        first[lane + 2] += first[lane + 1];
+    if (at == stop && at > begin) {
+        span_ref *place = upper(begin, at, ref);
+        memmove(place + 1, place, (size_t)(at - place) * sizeof *place);
+        at = place;
     }
+    *at = *ref;
+    return (uint64_t)(past - at);
+}
+
+static uint64_t rows_in_chunk(const vs_tape *tape, const span_chunk *chunk)
+{
+    return chunk == tape->last_spans ? (uint64_t)(tape->span_at - chunk->rows)
+                                     : SPAN_CHUNK_ROWS;
 }
 
 /* False when lanes may be out of order. */
-static bool deal_rows(const vs_tape *tape, const uint64_t *begin, uint64_t *first,
-                      span_row *rows)
+static bool deal(const vs_tape *tape, lane_hand *hands)
 {
     uint64_t moves_left = tape_span_count(tape) * MOVES_EACH;
     bool is_sorted = true;
@@ -137,14 +155,16 @@ static bool deal_rows(const vs_tape *tape, const uint64_t *begin, uint64_t *firs
         const uint64_t n = rows_in_chunk(tape, chunk);
         for (uint64_t i = 0; i < n; i++) {
             const span_row *row = &chunk->rows[i];
-            const uint64_t past = first[row->lane + 1]++;
-            const uint64_t at = is_sorted ? place_of(rows, begin[row->lane], past, row) : past;
-            if (at < past) {
-                memmove(rows + at + 1, rows + at, (past - at) * sizeof *rows);
-                is_sorted = past - at <= moves_left;
-                moves_left -= is_sorted ? past - at : 0;
+            lane_hand *hand = &hands[row->lane];
+            span_ref *past = hand->past++;
+            const span_ref ref = {.start_ns = row->start_ns, .row = row};
+            if (past == hand->begin || past[-1].start_ns < ref.start_ns || !is_sorted) {
+                *past = ref;
+                continue;
             }
-            rows[at] = *row;
+            const uint64_t moves = insert(hand->begin, past, &ref);
+            is_sorted = moves <= moves_left;
+            moves_left -= is_sorted ? moves : 0;
         }
     }
     return is_sorted;
@@ -153,26 +173,23 @@ static bool deal_rows(const vs_tape *tape, const uint64_t *begin, uint64_t *firs
 bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *arena, vs_err *err)
 {
     const uint64_t count = tape_span_count(tape);
-    span_row *rows = VS_RAW_ARRAY(arena, span_row, count);
-    uint64_t *first = VS_ARRAY(arena, uint64_t, (size_t)tape->lane_count + 2);
-    uint64_t *begin = VS_RAW_ARRAY(arena, uint64_t, (size_t)tape->lane_count + 2);
-    if (rows == NULL || first == NULL || begin == NULL) {
+    span_ref *refs = VS_RAW_ARRAY(arena, span_ref, count);
+    lane_hand *hands = VS_RAW_ARRAY(arena, lane_hand, tape->lane_count);
+    if (refs == NULL || hands == NULL) {
         return vs_fail_memory(err, arena, "the lanes of a timeline");
     }
-    count_rows(tape, first);
-    memcpy(begin, first + 1, (tape->lane_count + 1) * sizeof *begin);
-    if (!deal_rows(tape, begin, first, rows)) {
-        span_row *scratch = VS_RAW_ARRAY(arena, span_row, count);
+    span_ref *begin = refs;
+    for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
+        hands[lane] = (lane_hand){.begin = begin, .past = begin};
+        begin += tape->lanes[lane].span_count;
+    }
+    if (!deal(tape, hands)) {
+        span_ref *scratch = VS_RAW_ARRAY(arena, span_ref, count);
         if (scratch == NULL) {
             return vs_fail_memory(err, arena, "the lanes of a timeline");
         }
-        for (uint32_t lane = 0; lane < tape->lane_count; lane++) {
-            const uint64_t n = first[lane + 1] - first[lane];
-            if (n > 1 && run_end(rows + first[lane], 0, n) < n) {
-                sort_rows(rows + first[lane], scratch, n);
-            }
-        }
+        sort_lanes(tape, refs, scratch);
     }
-    *out = (lane_order){.rows = rows, .count = count, .first = first};
+    *out = (lane_order){.refs = refs, .count = count};
     return true;
 }

@@ -1,8 +1,8 @@
 /* sim/tape/seal.c - from a tape to a timeline.
  *
- *   1. run over the events, counting the samples of every possible track
+ *   1. run over the events: the lives of blocks, and the number of samples of every possible track (lives.c)
  *   2. the counts fix the tracks, the layout and the size of the image; carve it
- *   3. run over the events again, writing event columns, samples and blocks in one go
+ *   3. run over the events again, writing samples (derive.c) and event columns
  *   4. lanes, pyramids, strings, head
  *
  * Counting first costs a quick look at every event and saves every intermediate copy of the samples, of
@@ -150,60 +150,42 @@ static void put_tracks(sealing *s)
     }
 }
 
-typedef struct {
-    uint64_t *time, *size, *asked, *addr, *extra;
-    uint32_t *block, *name, *stream;
-    uint8_t *kind, *device, *category, *flags;
-} event_columns;
-
-static void put_event(const event_columns *c, uint32_t i, const vs_event *e)
+static void put_column(const sealing *s, uint32_t id, uint32_t first, const void *rows,
+                       uint32_t count)
 {
-    c->time[i] = e->time_ns;
-    c->size[i] = e->size_bytes;
-    c->asked[i] = e->asked_bytes;
-    c->addr[i] = e->addr;
-    c->extra[i] = e->extra;
-    c->block[i] = tape_kind_has_block(e->kind) ? e->block : VS_NO_BLOCK;
-    c->name[i] = e->name;
-    c->stream[i] = e->stream;
-    c->kind[i] = e->kind;
-    c->device[i] = e->device;
-    c->category[i] = e->category;
-    c->flags[i] = e->flags;
+    const size_t elem_bytes = layout_element_bytes(id);
+    memcpy((uint8_t *)section(s, id) + first * elem_bytes, rows, count * elem_bytes);
+}
+
+static void put_chunk(const sealing *s, const event_chunk *c, uint32_t first)
+{
+    const uint32_t n = tape_rows_in_chunk(s->tape, c);
+    put_column(s, SEC_EVENT_TIME, first, c->time, n);
+    put_column(s, SEC_EVENT_SIZE, first, c->size, n);
+    put_column(s, SEC_EVENT_ASKED, first, c->asked, n);
+    put_column(s, SEC_EVENT_ADDR, first, c->addr, n);
+    put_column(s, SEC_EVENT_EXTRA, first, c->extra, n);
+    put_column(s, SEC_EVENT_BLOCK, first, c->block, n);
+    put_column(s, SEC_EVENT_NAME, first, c->name, n);
+    put_column(s, SEC_EVENT_STREAM, first, c->stream, n);
+    put_column(s, SEC_EVENT_KIND, first, c->kind, n);
+    put_column(s, SEC_EVENT_DEVICE, first, c->device, n);
+    put_column(s, SEC_EVENT_CATEGORY, first, c->category, n);
+    put_column(s, SEC_EVENT_FLAGS, first, c->flags, n);
 }
 
 static bool put_events(sealing *s, vs_err *err)
 {
-    const event_columns c = {
-        .time = section(s, SEC_EVENT_TIME),
-        .size = section(s, SEC_EVENT_SIZE),
-        .asked = section(s, SEC_EVENT_ASKED),
-        .addr = section(s, SEC_EVENT_ADDR),
-        .extra = section(s, SEC_EVENT_EXTRA),
-        .block = section(s, SEC_EVENT_BLOCK),
-        .name = section(s, SEC_EVENT_NAME),
-        .stream = section(s, SEC_EVENT_STREAM),
-        .kind = section(s, SEC_EVENT_KIND),
-        .device = section(s, SEC_EVENT_DEVICE),
-        .category = section(s, SEC_EVENT_CATEGORY),
-        .flags = section(s, SEC_EVENT_FLAGS),
-    };
     s->d.out_time = section(s, SEC_SAMPLE_TIME);
     s->d.out_value = section(s, SEC_SAMPLE_VALUE);
     s->d.out_event = section(s, SEC_SAMPLE_EVENT);
-    s->d.blocks = section(s, SEC_BLOCKS);
-    for (uint32_t i = 0; i < s->tape->block_count; i++) {
-        s->d.blocks[i] = (vs_block_info){.born_event = UINT32_MAX, .dead_event = UINT32_MAX};
-    }
-    uint32_t index = 0;
+    uint32_t first = 0;
     for (const event_chunk *chunk = s->tape->first_events; chunk != NULL; chunk = chunk->next) {
-        const uint64_t n = tape_rows_in_chunk(s->tape, chunk);
-        for (uint64_t i = 0; i < n; i++, index++) {
-            put_event(&c, index, &chunk->rows[i]);
-            if (!derive_step(&s->d, &chunk->rows[i], index, err)) {
-                return false;
-            }
+        if (!derive_samples(&s->d, chunk, first, err)) {
+            return false;
         }
+        put_chunk(s, chunk, first); /* while its rows are in the cache */
+        first += tape_rows_in_chunk(s->tape, chunk);
     }
     return true;
 }
@@ -234,18 +216,18 @@ static vs_ns put_lanes(sealing *s)
     uint32_t *name = section(s, SEC_SPAN_NAME);
     uint8_t *category = section(s, SEC_SPAN_CATEGORY);
     vs_ns last_ns = 0;
+    uint64_t i = 0;
     for (uint32_t lane = 0; lane < s->tape->lane_count; lane++) {
-        const uint64_t first = s->lanes.first[lane];
-        const uint64_t past = s->lanes.first[lane + 1];
-        lanes[lane] = (vs_lane_info){
-            .name = s->tape->lane_names[lane], .first = first, .count = past - first};
+        const tape_lane *l = &s->tape->lanes[lane];
+        const uint64_t past = i + l->span_count;
+        lanes[lane] = (vs_lane_info){.name = l->name, .first = i, .count = l->span_count};
         vs_ns busy = 0;
         vs_ns reach = 0; /* everything before it is merged into busy */
-        for (uint64_t i = first; i < past; i++) {
-            const span_row *row = &s->lanes.rows[i];
+        for (; i < past; i++) {
+            const span_row *row = s->lanes.refs[i].row;
             const vs_ns from = row->start_ns > reach ? row->start_ns : reach;
-            busy += row->end_ns > from ? row->end_ns - from : 0;
             reach = row->end_ns > reach ? row->end_ns : reach;
+            busy += row->end_ns > from ? row->end_ns - from : 0;
             start[i] = row->start_ns;
             end[i] = row->end_ns;
             bytes[i] = row->size_bytes;
@@ -280,6 +262,7 @@ static bool fill(sealing *s, vs_timeline *out, vs_err *err)
     image_view(s->image, &s->layout, end_ns, out);
     put_pyramids(s, out);
     copy_rows(s, SEC_DEVICES, s->tape->devices);
+    copy_rows(s, SEC_BLOCKS, s->d.blocks);
     copy_rows(s, SEC_METAS, s->tape->metas);
     strings_put(s->strings, section(s, SEC_STRING_OFFSET), section(s, SEC_STRING_BYTES));
     image_put_head(s->image, &s->layout, end_ns);
@@ -296,7 +279,7 @@ bool vs_tape_seal(vs_tape *tape, vs_timeline *out, vs_err *err)
     }
     sealing s = {.tape = tape, .strings = &tape->strings};
     vs_timeline made = {0};
-    if (!derive_init(&s.d, tape, tape->arena, err) || !derive_count(&s.d, tape->arena, err) ||
+    if (!derive_init(&s.d, tape, tape->arena, err) || !derive_lives(&s.d, tape->arena, err) ||
         !lanes_sort(&s.lanes, tape, tape->arena, err) || !name_tracks(&s, err) ||
         !carve(&s, err) || !fill(&s, &made, err)) {
         return false;
