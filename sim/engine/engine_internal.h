@@ -93,8 +93,9 @@ typedef struct {
 
 typedef enum { FLOW_WAITS, FLOW_MOVES } flow_phase;
 
+/* Two cache lines; sharing anew needs the first only. */
 typedef struct {
-    uint64_t id; /* number of the flow << 24 | slot; 0: free */
+    _Alignas(64) uint64_t id; /* number of the flow << 24 | slot; 0: free */
     vs_bytes size_bytes;
     uint64_t left; /* at updated_ns: of a large flow in bytes, of any other in 1e-9 bytes */
     uint64_t rate_bps;
@@ -118,6 +119,8 @@ typedef struct {
     bool is_large;  /* more than FLOW_SMALL_BYTES in all */
     bool is_picked; /* valid within one settling: belongs to the touched component */
 } flow_state;
+
+_Static_assert(sizeof(flow_state) == 128, "a flow is two cache lines");
 
 typedef struct {
     link_state *links;
@@ -145,10 +148,11 @@ typedef struct {
     uint32_t capacity; /* slots, slot 0 included */
     uint32_t free_head;
     uint32_t moving_count;
-    uint32_t front;  /* while parking: the flow that ends first, 0: none */
-    vs_ns front_ns;  /* when, unless its end is in the queue after all; VS_NS_NEVER */
-    bool is_parking; /* all moving flows are alike, and their ends are not in the queue */
-    bool are_alike;  /* the moving flows, as far as is known, see share.c */
+    uint32_t front;       /* while parking: the flow that ends first, 0: none */
+    vs_ns front_ns;       /* when, unless its end is in the queue after all; VS_NS_NEVER */
+    bool is_parking;      /* all moving flows are alike, and their ends are not in the queue */
+    bool is_front_queued; /* but the front's is: it has to take its place among others */
+    bool are_alike;       /* the moving flows, as far as is known, see share.c */
     bool is_touched; /* they are alike, and their links are to be shared anew, marked or not */
     uint64_t last_number;
     uint64_t room_bps; /* of those that are alike: their narrowest link; 0: not known yet */
@@ -190,7 +194,7 @@ struct vs_engine {
 
 /* First failure wins; the loop ends after the present event. Always false. */
 bool vs_engine_fail(vs_engine *engine, failure_kind kind, const char *text);
-/* A larger copy of an arena table, the rest zeroed; NULL: failed. Counts are elements. */
+/* A larger copy of an arena table, the rest zeroed, on a cache line; NULL: failed. Counts are elements. */
 void *vs_engine_enlarge(vs_engine *engine, const void *old, size_t old_count, size_t new_count,
                         size_t elem_bytes);
 /* Twice the slots. False: failed. */

@@ -40,7 +40,7 @@
 void *vs_engine_enlarge(vs_engine *engine, const void *old, size_t old_count, size_t new_count,
                         size_t elem_bytes)
 {
-    void *wider = vs_arena_array(engine->arena, new_count, elem_bytes, 16);
+    void *wider = vs_arena_array(engine->arena, new_count, elem_bytes, LINE_BYTES);
     if (wider != NULL && old_count > 0) {
         memcpy(wider, old, old_count * elem_bytes);
     }

@@ -53,6 +53,7 @@ void vs_links_queue_front(vs_engine *engine)
     flow_table *t = &engine->flows;
     enqueue(engine, t->front, t->front_ns);
     t->front_ns = VS_NS_NEVER;
+    t->is_front_queued = true;
 }
 
 /* Every end goes out of the queue; from now on only the front's is known. */
@@ -68,6 +69,7 @@ static void park_all(vs_engine *engine)
     t->is_parking = true;
     t->front = 0;
     t->front_ns = VS_NS_NEVER;
+    t->is_front_queued = false;
 }
 
 /* The ends that are not in the queue go there, but those of flows that joined just now and have no rate yet. */
@@ -85,6 +87,7 @@ static void unpark_all(vs_engine *engine)
     t->is_parking = false;
     t->front = 0;
     t->front_ns = VS_NS_NEVER;
+    t->is_front_queued = false;
 }
 
 /* ---- settling ------------------------------------------------------------------------------------ */
@@ -390,8 +393,9 @@ static uint64_t first_end(uint64_t favoured_left, uint64_t other_left, uint64_t 
 static void set_front(vs_engine *engine, uint32_t slot, uint64_t dt_ns)
 {
     flow_table *t = &engine->flows;
-    if (t->flows[t->front].timer.id != 0) { /* queued; slot 0, none, never has a timer */
-        unqueue(engine, &t->flows[t->front]);
+    if (t->is_front_queued) {
+        unqueue(engine, &t->flows[t->front]); /* 0, when it has ended, has no timer */
+        t->is_front_queued = false;
     }
     t->front = slot;
     t->front_ns = time_after(engine, dt_ns);
