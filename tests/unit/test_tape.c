@@ -1,5 +1,5 @@
-/* Writing a tape: what appending accepts, remembers and refuses (sim/tape/tape.c). */
-#include "vramscope/tape.h"
+/* Writing a tape: what appending accepts, remembers and refuses (sim/tape/tape.c, chunks.c). */
+#include "sim/tape/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,12 +127,13 @@ static void kinds_without_a_block_read_back_without_one(void **state)
 static void events_of_many_chunks_keep_their_order(void **state)
 {
     fixture *f = *state;
-    for (uint32_t i = 0; i < 5000; i++) {
+    const uint32_t count = 3 * EVENT_CHUNK_ROWS + 7;
+    for (uint32_t i = 0; i < count; i++) {
         vs_tape_event(f->tape, &(vs_event){.time_ns = i / 3, .kind = VS_EV_MARK, .extra = i});
     }
     const vs_timeline tl = seal(f);
-    assert_int_equal(tl.event_count, 5000);
-    for (uint32_t i = 0; i < 5000; i++) {
+    assert_int_equal(tl.event_count, count);
+    for (uint32_t i = 0; i < count; i++) {
         assert_int_equal(tl.event_extra[i], i);
         assert_int_equal(tl.event_time[i], i / 3);
     }
@@ -141,10 +142,80 @@ static void events_of_many_chunks_keep_their_order(void **state)
 static void exactly_full_chunks_are_counted_right(void **state)
 {
     fixture *f = *state;
-    for (uint32_t i = 0; i < 2048; i++) {
+    for (uint32_t i = 0; i < 2 * EVENT_CHUNK_ROWS; i++) {
         mark(f, i);
     }
-    assert_int_equal(seal(f).event_count, 2048);
+    (void)vs_tape_add_lane(f->tape, "one");
+    for (uint32_t i = 0; i < 2 * SPAN_CHUNK_ROWS; i++) {
+        vs_tape_span(f->tape, 0, i, i + 1, VS_CAT_ACT, VS_NO_NAME, i);
+    }
+    const vs_timeline tl = seal(f);
+    assert_int_equal(tl.event_count, 2 * EVENT_CHUNK_ROWS);
+    assert_int_equal(tl.span_count, 2 * SPAN_CHUNK_ROWS);
+    assert_int_equal(tl.span_bytes[tl.span_count - 1], tl.span_count - 1);
+}
+
+/* ---- which of two errors is told when sealing ---------------------------------------------- */
+
+static void put_block(fixture *f, vs_event_kind kind, uint32_t block)
+{
+    vs_tape_event(f->tape, &(vs_event){.kind = (uint8_t)kind,
+                                       .device = f->gpu,
+                                       .category = VS_CAT_W_16,
+                                       .block = block,
+                                       .size_bytes = 512,
+                                       .asked_bytes = 512});
+}
+
+static void assert_sealing_fails(fixture *f, const char *needle)
+{
+    vs_timeline tl = {.event_count = 77};
+    vs_err err = {0};
+    assert_false(vs_tape_has_failed(f->tape));
+    assert_false(vs_tape_seal(f->tape, &tl, &err));
+    if (strstr(err.text, needle) == NULL) {
+        fail_msg("expected \"%s\" in: %s", needle, err.text);
+    }
+    assert_int_equal(tl.event_count, 77);
+}
+
+static void a_wrong_sum_before_a_wrong_block_is_told(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = vs_tape_new_block(f->tape);
+    put_block(f, VS_EV_ALLOC, block); /* no segment holds it yet */
+    put_block(f, VS_EV_ALLOC, block);
+    vs_tape_event(f->tape, &(vs_event){.kind = VS_EV_SEGMENT_ALLOC, .size_bytes = 512});
+    assert_sealing_fails(f, "event 0 (alloc of block 0");
+}
+
+static void a_wrong_block_before_a_wrong_sum_is_told(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = vs_tape_new_block(f->tape);
+    put_block(f, VS_EV_FREE, block);
+    put_block(f, VS_EV_ALLOC, block);
+    vs_tape_event(f->tape, &(vs_event){.kind = VS_EV_SEGMENT_FREE, .size_bytes = 512});
+    assert_sealing_fails(f, "event 0 (free of block 0");
+}
+
+static void an_error_in_a_later_chunk_names_its_event(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t i = 0; i < EVENT_CHUNK_ROWS + 5; i++) {
+        mark(f, 0);
+    }
+    put_block(f, VS_EV_ALLOC, vs_tape_new_block(f->tape));
+    put_block(f, VS_EV_RECAT, 1);
+    assert_sealing_fails(f, "event 4094 (recat of block 1");
+}
+
+static void an_unknown_kind_is_about_no_segment(void **state)
+{
+    fixture *f = *state;
+    put_block(f, VS_EV_ALLOC, vs_tape_new_block(f->tape));
+    vs_tape_event(f->tape, &(vs_event){.kind = VS_EV_SEGMENT_ALLOC + 16});
+    assert_sealing_fails(f, "event 1 (of unknown kind");
 }
 
 static void time_that_goes_back_is_refused_with_both_times(void **state)
@@ -245,6 +316,10 @@ int main(void)
         TEST(kinds_without_a_block_read_back_without_one),
         TEST(events_of_many_chunks_keep_their_order),
         TEST(exactly_full_chunks_are_counted_right),
+        TEST(a_wrong_sum_before_a_wrong_block_is_told),
+        TEST(a_wrong_block_before_a_wrong_sum_is_told),
+        TEST(an_error_in_a_later_chunk_names_its_event),
+        TEST(an_unknown_kind_is_about_no_segment),
         TEST(time_that_goes_back_is_refused_with_both_times),
         TEST(a_failed_tape_ignores_everything_and_keeps_the_first_error),
         TEST(a_span_must_end_after_it_starts),
