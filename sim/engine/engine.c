@@ -144,7 +144,11 @@ static inline void serve_lane(vs_engine *engine)
     }
     q->lane_mask &= ~(UINT32_C(1) << LANE_SETTLING);
     engine->event_count++;
-    vs_links_settle(engine);
+    if (engine->flows.is_touched && engine->links.marked_count == 0) {
+        vs_links_settle_alike(engine);
+    } else {
+        vs_links_settle(engine);
+    }
 }
 
 /* Moves what else is due now from the heap to the lanes, behind the root taken out before. */

@@ -1,4 +1,4 @@
-/* engine/flow.h - how far a flow has come and when it ends: what link.c and share.c have in common.
+/* engine/flow.h - how far a flow has come and when it ends: what link.c, share.c and alike.c have in common.
  *
  * Progress is exact. A flow of up to FLOW_SMALL_BYTES counts what is left in units of 1e-9 bytes: at r bytes per
  * second r of them go every nanosecond, one product and one difference. A larger one keeps whole bytes left and a
@@ -104,7 +104,11 @@ void vs_flow_finish(vs_engine *engine, void *ctx, uint64_t slot);
 void vs_flow_set_rate(vs_engine *engine, uint32_t slot, uint64_t rate_bps);
 /* share.c: links that were touched share anew. */
 void vs_links_settle(vs_engine *engine);
-/* share.c: the front's end goes into the queue. */
+/* alike.c: the same for moving flows that are all alike. */
+void vs_links_settle_alike(vs_engine *engine);
+/* alike.c: all ends go into the queue. */
+void vs_links_unpark(vs_engine *engine);
+/* alike.c: the front's end goes into the queue. */
 void vs_links_queue_front(vs_engine *engine);
 
 #endif /* VS_ENGINE_FLOW_H */
