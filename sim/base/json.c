@@ -503,9 +503,7 @@ bool vs_json_fail(const vs_jnode *n, vs_err *err, const char *format, ...)
 
 static const char *describe(const cJSON *node, char buf[FOUND_BYTES])
 {
-    if (node == NULL) {
-        (void)snprintf(buf, FOUND_BYTES, "nothing");
-    } else if (cJSON_IsNumber(node)) {
+    if (cJSON_IsNumber(node)) {
         (void)snprintf(buf, FOUND_BYTES, "%.17g", node->valuedouble);
     } else if (cJSON_IsString(node)) {
         const bool is_long = strlen(node->valuestring) > 40;
@@ -524,6 +522,9 @@ static const char *describe(const cJSON *node, char buf[FOUND_BYTES])
 static bool fail_type(const vs_jnode *n, vs_err *err, const char *expected)
 {
     char found[FOUND_BYTES];
+    if (n->node == NULL) {
+        return vs_json_fail(n, err, "the key is missing; expected %s", expected);
+    }
     return vs_json_fail(n, err, "expected %s, found %s", expected, describe(n->node, found));
 }
 

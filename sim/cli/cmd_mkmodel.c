@@ -158,6 +158,10 @@ static void report_text(vs_outfile *out, const mkmodel_args *args, const vs_mode
     vs_outfile_printf(
         out, "  written   %s: headers%s%s\n", vs_format_size(result->written_bytes, written),
         result->file_count > 1 ? ", index" : "", result->has_config ? ", config.json" : "");
+    if (is_gguf && model->quant.format != VS_QF_NONE && model->quant.format != VS_QF_MXFP4) {
+        vs_outfile_printf(out, "  %s: dequantised, as GGUF has no such format\n",
+                          model->quant.label);
+    }
     if (result->left_out_count > 0) {
         vs_outfile_printf(out, "  left out  %" PRIu32 " tensors that GGUF has no name for\n",
                           result->left_out_count);

@@ -177,7 +177,11 @@ static void experts_json(vs_jwriter *w, const inspection *in)
     }
     vs_jw_object(w, "experts");
     vs_jw_u64(w, "total", d->experts);
-    vs_jw_u64(w, "active", d->experts_per_token);
+    if (d->experts_per_token == 0) { /* a config that does not say */
+        vs_jw_null(w, "active");
+    } else {
+        vs_jw_u64(w, "active", d->experts_per_token);
+    }
     vs_jw_u64(w, "layers", in->summary->expert_layers);
     vs_jw_u64(w, "parameters", in->summary->expert_parameters);
     vs_jw_u64(w, "active_parameters", in->summary->active_parameters);

@@ -269,8 +269,9 @@ static bool read_gpu_words(vs_str text, gpu_words *out, vs_err *err)
     }
     if (words.has_size && words.size_bytes < VS_MIB) {
         return vs_fail(err, VS_ERR_VALUE,
-                       "--gpu %.*s: a card of %" PRIu64 " bytes; write the unit, as in"
-                       " 24GiB",
+                       "--gpu %.*s: a card of %" PRIu64
+                       " bytes; write the unit, as in 24GiB, or the name, as in rtx-4090 "
+                       "(`vramscope list gpus`)",
                        (int)text.len, text.ptr, words.size_bytes);
     }
     if (words.id.len == 0 && !words.has_size) {

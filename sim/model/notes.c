@@ -5,8 +5,6 @@
 
 #include "sim/model/internal.h"
 
-#define NOTE_BYTES 512
-
 bool vs_note(vs_model *model, vs_arena *arena, vs_err *err, const char *format, ...)
 {
     if (model->notes == NULL) {
@@ -22,19 +20,21 @@ bool vs_note(vs_model *model, vs_arena *arena, vs_err *err, const char *format, 
         model->notes[model->note_count++] = "more notes were left out";
         return true;
     }
-    char line[NOTE_BYTES];
     va_list args;
     va_start(args, format);
-    const int printed = vsnprintf(line, sizeof line, format, args);
+    const int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (printed < 0) {
+    if (length < 0) {
         return vs_fail(err, VS_ERR_INTERNAL, "a note could not be formatted");
     }
-    char *const copy = vs_str_copy(arena, vs_str_of(line));
-    if (copy == NULL) {
+    char *const line = vs_arena_raw(arena, (size_t)length + 1, 1, 1);
+    if (line == NULL) {
         return vs_fail_memory(err, arena, "a note");
     }
-    model->notes[model->note_count++] = copy;
+    va_start(args, format);
+    (void)vsnprintf(line, (size_t)length + 1, format, args);
+    va_end(args);
+    model->notes[model->note_count++] = line;
     return true;
 }
 

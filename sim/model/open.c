@@ -169,6 +169,37 @@ static bool open_gguf_in(opening *o, const char *folder, bool *is_open)
     return file_name == NULL || vs_gguf_open(&o->model, o->arena, folder, file_name, o->err);
 }
 
+static int is_hub_folder(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, "models--", strlen("models--")) == 0;
+}
+
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* A folder that is no model: people give the cache of the Hub itself. */
+static bool fail_no_model(opening *o, const char *folder)
+{
+    struct dirent **entries = NULL;
+    const int count = scandir(folder, &entries, is_hub_folder, compare_entries);
+    if (count > 0) {
+        (void)vs_fail(o->err, VS_ERR_NOT_FOUND,
+                      "the cache of the Hub with %d model%s; give one of them: %s/%.120s",
+                      count, count == 1 ? "" : "s", folder, entries[0]->d_name);
+    } else {
+        (void)vs_fail(
+            o->err, VS_ERR_NOT_FOUND,
+            "the folder holds neither config.json nor .safetensors, .bin or .gguf files");
+    }
+    for (int i = 0; i < count; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    return false;
+}
+
 /* file_name: a safetensors file or an index in the folder, NULL: whatever is there. */
 static bool open_folder(opening *o, const char *folder, const char *file_name)
 {
@@ -203,9 +234,7 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
         return is_built;
     }
     if (c.file_count == 0 && c.index_path == NULL) {
-        return vs_fail(
-            o->err, VS_ERR_NOT_FOUND,
-            "the folder holds neither config.json nor .safetensors, .bin or .gguf files");
+        return fail_no_model(o, folder);
     }
     return build_from_files(o, NULL, &c);
 }
@@ -215,11 +244,6 @@ static bool open_folder(opening *o, const char *folder, const char *file_name)
 static int is_visible_entry(const struct dirent *entry)
 {
     return entry->d_name[0] != '.';
-}
-
-static int compare_entries(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 /* Without refs/main: the only snapshot. */

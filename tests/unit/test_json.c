@@ -478,7 +478,7 @@ static void errors_of_getters_read_well(void **state)
     err = (vs_err){0};
     assert_false(vs_json_get_str(&rope, "type", true, &string, &err));
     assert_string_equal(vs_err_line(&err, line, sizeof line),
-                        "in.json: $.rope.type: expected a text, found nothing");
+                        "in.json: $.rope.type: the key is missing; expected a text");
     err = (vs_err){0};
     assert_false(vs_json_get_str(&n, "type", false, &string, &err));
     assert_string_equal(vs_err_line(&err, line, sizeof line),

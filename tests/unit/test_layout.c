@@ -363,7 +363,7 @@ static void what_cannot_be_is_named(void **state)
                   LLAMA_WITH("\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true,"
                              "\"bnb_4bit_quant_type\":\"nf5\""),
                   "nf4 or fp4");
-    refuse_config(b, CT("x", "\"num_bits\":8,\"type\":\"12\"", ""), "int or float");
+    refuse_config(b, CT("int-quantized", "\"num_bits\":8,\"type\":\"12\"", ""), "int or float");
 }
 
 /* 4096 layers of 7 modules and 16,000 names: half a billion comparisons. */
@@ -432,6 +432,20 @@ static void names_that_are_no_list_are_refused(void **state)
     assert_int_equal(stored_below(&b->model, "lm_head."), 2);
 }
 
+static void packings_that_are_not_known_are_refused(void **state)
+{
+    bench *b = *state;
+#define PACKED(top, group)                                                                     \
+    LLAMA_WITH("\"quant_method\":\"compressed-tensors\"" top ",\"config_groups\":{\"a\":{"     \
+               "\"targets\":[\"Linear\"]" group ",\"weights\":{\"num_bits\":8}}}")
+    refuse_config(b, PACKED(",\"format\":\"marlin-24\"", ""),
+                  "$.quantization_config.format: \"marlin-24\" is not known");
+    refuse_config(b, PACKED(",\"format\":\"mixed-precision\"", ",\"format\":\"blah\""),
+                  "config_groups.a.format: \"blah\" is not known");
+    read_config(b, PACKED(",\"format\":\"mixed-precision\"", ",\"format\":\"int-quantized\""));
+#undef PACKED
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +456,7 @@ int main(void)
         WITH_BENCH(awq_packs_along_the_output),
         WITH_BENCH(bitsandbytes_in_four_bits_keeps_its_statistics_beside_the_weight),
         WITH_BENCH(bitsandbytes_in_eight_bits_has_a_scale_a_row),
+        WITH_BENCH(packings_that_are_not_known_are_refused),
         WITH_BENCH(compressed_tensors_packs_int4_with_its_shape_beside_it),
         WITH_BENCH(compressed_tensors_in_eight_bits_is_an_int8_or_fp8_matrix),
         WITH_BENCH(nvfp4_has_a_scale_of_16_values_and_one_for_all),

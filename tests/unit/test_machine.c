@@ -183,6 +183,7 @@ static void a_card_that_cannot_be_is_an_error_that_helps(void **state)
         const char *says;
     } cases[] = {{"rtx-4900", "\"rtx-4090\""},
                  {"24", "24GiB"},
+                 {"4090", "rtx-4090"},
                  {"0GiB", "24GiB"},
                  {"4xx", "expected a size"},
                  {"t4:", "expected a size"},

@@ -466,6 +466,16 @@ static void a_hub_cache_that_leads_nowhere_says_where(void **state)
     refused(t, "models--org--tiny-llama", "expected the hash");
 }
 
+static void the_cache_itself_is_no_model(void **state)
+{
+    tree *t = *state;
+    make_hub(t, TINY_LLAMA);
+    tree_folder(t, "models--org--other");
+    tree_folder(t, "version");
+    refused(t, ".", "the cache of the Hub with 2 models; give one of them: ");
+    refused(t, ".", "/models--org--other");
+}
+
 static void a_download_that_was_cut_short_is_seen(void **state)
 {
     tree *t = *state;
@@ -725,6 +735,7 @@ int main(void)
         T(without_refs_the_only_snapshot_is_taken),
         T(a_hub_cache_that_leads_nowhere_says_where),
         T(a_download_that_was_cut_short_is_seen),
+        T(the_cache_itself_is_no_model),
         T(a_sharded_snapshot_is_read_through_its_links),
         T(a_download_that_lacks_a_shard_names_it),
         T(a_download_without_any_shard_is_told_from_its_config),

@@ -556,6 +556,47 @@ static const format_rule formats[] = {
     {"compressed-tensors", VS_QF_COMPRESSED_TENSORS, read_compressed},
 };
 
+/* "format" of compressed-tensors or of one of its groups; compressed-tensors 0.20 config/base.py has also sparse-bitmask,
+ * sparse-24-bitmask, marlin-24, mxfp4-pack-quantized, mxfp6-pack-quantized and mxfp8-quantized, whose tensors are others. */
+static bool check_packing(const vs_jnode *object, vs_err *err)
+{
+    static const char *const known[] = {
+        "dense",          "int-quantized",   "float-quantized",     "naive-quantized",
+        "pack-quantized", "mixed-precision", "nvfp4-pack-quantized"};
+    vs_str format = {NULL, 0};
+    if (!vs_json_get_str(object, "format", false, &format, err)) {
+        return false;
+    }
+    bool is_known = format.ptr == NULL;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        is_known = is_known || vs_str_is(format, known[i]);
+    }
+    const vs_jnode node = vs_json_member(object, "format");
+    return is_known ||
+           vs_json_fail(&node, err,
+                        "\"%.40s\" is not known from a config alone (known are dense, "
+                        "int-quantized, float-quantized, naive-quantized, pack-quantized, "
+                        "nvfp4-pack-quantized); give the folder with its .safetensors files",
+                        format.ptr);
+}
+
+static bool check_packings(const vs_jnode *q, vs_err *err)
+{
+    const vs_jnode groups = vs_json_member(q, "config_groups");
+    if (!check_packing(q, err)) {
+        return false;
+    }
+    if (!vs_json_is_object(&groups)) {
+        return true; /* an error later */
+    }
+    for (vs_jnode g = vs_json_first(&groups); g.node != NULL; g = vs_json_next(&g)) {
+        if (vs_json_is_object(&g) && !check_packing(&g, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const format_rule *find_format(const vs_jnode *q, vs_err *err)
 {
     vs_str method = {NULL, 0};
@@ -564,7 +605,9 @@ static const format_rule *find_format(const vs_jnode *q, vs_err *err)
     }
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         if (vs_str_is(method, formats[i].method)) {
-            return &formats[i];
+            const bool is_known =
+                formats[i].format != VS_QF_COMPRESSED_TENSORS || check_packings(q, err);
+            return is_known ? &formats[i] : NULL;
         }
     }
     const vs_jnode node = vs_json_member(q, "quant_method");
