@@ -159,8 +159,9 @@ typedef enum {
 typedef struct {
     bool
         is_quantised; /* its tensors are loaded by the rules for pre-quantised checkpoints [2.4] */
-    bool is_dequantised; /* the card is too old for the format */
+    bool is_dequantised; /* the card is too old for the format, or no CUDA device */
     bool is_assumed;     /* ... nobody knows: taken for one that is new enough */
+    bool has_no_cuda;
     uint32_t needed,
         found; /* compute capability in tenths; 0: the format needs none, nobody knows */
 } load_stored;

@@ -55,10 +55,39 @@ static uint32_t capability_tenths(const char *text)
     return is_after ? tenths : tenths * 10;
 }
 
+static uint32_t hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
+           : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
+                                  : 16;
+}
+
+/* "gfx942" is 94, "gfx1100" 110: the last two digits are minor and stepping, hexadecimal. torch.cuda.get_device_capability
+ * on ROCm gives major and minor of the architecture (hipDeviceProp). */
+static uint32_t gfx_tenths(const char *text)
+{
+    const size_t len = strlen(text);
+    uint32_t major = 0;
+    if (len < 3 || len > 4 || hex_digit(text[len - 2]) > 9 || hex_digit(text[len - 1]) > 15) {
+        return 0;
+    }
+    for (size_t i = 0; i + 2 < len; i++) {
+        if (hex_digit(text[i]) > 9) {
+            return 0;
+        }
+        major = major * 10 + hex_digit(text[i]);
+    }
+    return major * 10 + hex_digit(text[len - 2]);
+}
+
 /* A card given by its size alone has the figures of one that was chosen to stand in: not its capability. */
 static uint32_t found_capability(const vs_gpu *gpu)
 {
-    return strcmp(gpu->id, "generic") == 0 ? 0 : capability_tenths(gpu->compute_capability);
+    const char *const text = gpu->compute_capability;
+    if (strcmp(gpu->id, "generic") == 0) {
+        return 0;
+    }
+    return strncmp(text, "gfx", 3) == 0 ? gfx_tenths(text + 3) : capability_tenths(text);
 }
 
 static bool refuse_quantiser(const loader *ld, vs_err *err)
@@ -90,10 +119,12 @@ bool load_resolve_stored(loader *ld, vs_err *err)
     /* An architecture that is not known has one list only: nothing says how it is dequantised. */
     if (stored->is_quantised && has_two) {
         stored->needed = needed_capability(model->quant.format);
-        stored->found = found_capability(&ld->machine->gpus[0]);
-        stored->is_assumed = stored->needed > 0 && stored->found == 0;
-        stored->is_dequantised =
-            stored->needed > 0 && stored->found > 0 && stored->found < stored->needed;
+        const vs_gpu *const gpu = &ld->machine->gpus[0];
+        stored->found = found_capability(gpu);
+        stored->has_no_cuda = strcmp(gpu->compute_capability, "mps") == 0;
+        stored->is_assumed = stored->needed > 0 && stored->found == 0 && !stored->has_no_cuda;
+        stored->is_dequantised = stored->needed > 0 && !stored->is_assumed &&
+                                 (stored->has_no_cuda || stored->found < stored->needed);
     }
     return refuse_quantiser(ld, err);
 }

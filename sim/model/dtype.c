@@ -122,6 +122,9 @@ bool vs_dtype_bytes(vs_dtype dtype, uint64_t elements, vs_bytes *out)
         return false;
     }
     const dtype_info *const info = &infos[dtype];
+    if (info->block_elements == 1) { /* most of them: no division */
+        return vs_mul_u64(elements, info->block_bytes, out);
+    }
     const uint64_t blocks =
         elements / info->block_elements + (elements % info->block_elements != 0);
     return vs_mul_u64(blocks, info->block_bytes, out);

@@ -22,6 +22,11 @@ static const char *why(const loader *ld)
                                ".%" PRIu32 ")",
                                format, s->needed / 10, s->needed % 10);
     }
+    if (s->has_no_cuda) {
+        return vs_arena_printf(
+            ld->arena, " (%s is no CUDA device, which Transformers needs to load %s as it is)",
+            gpu->id, format);
+    }
     return vs_arena_printf(
         ld->arena, " (%s has compute capability %s, %s needs %" PRIu32 ".%" PRIu32 ")", gpu->id,
         gpu->compute_capability, format, s->needed / 10, s->needed % 10);

@@ -409,6 +409,23 @@ static void capabilities_are_compared_as_numbers(void **state)
     assert_false(has_assumed(&s->run.result, "software.mxfp4_kernels"));
 }
 
+static void apple_dequantises_and_amd_has_capabilities_too(void **state)
+{
+    stored *s = *state;
+    const char *fp8 = "{" LLAMA ",\"quantization_config\":{\"quant_method\":\"fp8\"}}";
+    const vs_run_result *r = go(s, fp8, "gpu=m4-max-128gb");
+    assert_true(r->is_dequantised);
+    assert_false(has_assumed(r, "gpu.takes_fp8"));
+    assert_non_null(strstr(r->format, "m4-max-128gb is no CUDA device"));
+    r = stored_go(s, "gpu=mi300x"); /* gfx942: 9.4 */
+    assert_false(r->is_dequantised);
+    assert_false(has_assumed(r, "gpu.takes_fp8"));
+    assert_non_null(strstr(r->format, "mi300x has compute capability gfx942, fp8 needs 8.9"));
+    scenario_go(&s->run, "gpt-oss-120b", "gpu=m2-ultra-192gb:400GiB");
+    assert_true(s->run.result.is_dequantised);
+    assert_false(has_assumed(&s->run.result, "software.mxfp4_kernels"));
+}
+
 static void a_quantiser_on_top_is_refused_by_the_name_of_the_format(void **state)
 {
     stored *s = *state;
@@ -438,6 +455,7 @@ int main(void)
         WITH_STORED(the_warm_up_counts_the_module_tree),
         WITH_STORED(a_card_given_by_its_size_is_taken_for_a_new_one),
         WITH_STORED(capabilities_are_compared_as_numbers),
+        WITH_STORED(apple_dequantises_and_amd_has_capabilities_too),
         WITH_STORED(a_quantiser_on_top_is_refused_by_the_name_of_the_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

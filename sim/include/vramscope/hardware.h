@@ -22,12 +22,13 @@ typedef struct {
 #define VS_ASSUMED_MAX 256
 
 typedef struct {
-    const char *id;                 /* "rtx-4090"; "generic" for a bare size */
-    const char *name;               /* "GeForce RTX 4090" */
-    const char *compute_capability; /* "8.9", "" unknown */
-    vs_bytes total_bytes;           /* cudaMemGetInfo total */
-    vs_bytes smi_total_bytes;       /* nvidia-smi total, 0 unknown */
-    vs_bytes context_bytes;         /* CUDA context and modules, outside the allocator */
+    const char *id;   /* "rtx-4090"; "generic" for a bare size */
+    const char *name; /* "GeForce RTX 4090" */
+    const char *
+        compute_capability; /* "8.9", "gfx942", "mps": torch's device is not cuda; "" unknown */
+    vs_bytes total_bytes;   /* cudaMemGetInfo total */
+    vs_bytes smi_total_bytes; /* nvidia-smi total, 0 unknown */
+    vs_bytes context_bytes;   /* CUDA context and modules, outside the allocator */
     uint64_t mem_bandwidth_bps;
     uint32_t pcie_gen, pcie_lanes; /* 0: not PCIe */
     bool is_sxm;                   /* module: measured rates differ from cards */
