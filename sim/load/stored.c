@@ -373,9 +373,23 @@ vs_category load_param_category(const loader *ld, const load_param *param)
                                      : VS_CAT_Q_INT8;
 }
 
+/* gptqmodel, which loads both formats for Transformers 5, chooses its Marlin kernel on such cards, where shapes and bits
+ * allow. */
+#define MARLIN_CAPABILITY 80u
+
 void load_stored_assume(const loader *ld, vs_machine *machine)
 {
-    const bool is_mxfp4 = ld->model->quant.format == VS_QF_MXFP4;
+    const vs_quant_format format = ld->model->quant.format;
+    const bool is_mxfp4 = format == VS_QF_MXFP4;
+    const uint32_t found = found_capability(&ld->machine->gpus[0]);
+    if ((format == VS_QF_GPTQ || format == VS_QF_AWQ) &&
+        (found == 0 || found >= MARLIN_CAPABILITY)) {
+        vs_machine_assume(machine, "software.marlin_repacking", 0,
+                          "not modelled: where the Marlin kernel is chosen (compute capability "
+                          "8.0 and up), it packs every weight anew after the load, which takes "
+                          "one packed weight more for a moment, and drops g_idx and the zero "
+                          "points of symmetric weights");
+    }
     if (ld->stored.is_assumed) {
         vs_machine_assume(machine, is_mxfp4 ? "gpu.takes_mxfp4" : "gpu.takes_fp8", 1,
                           "a card given by its size alone is taken for one that is new enough "

@@ -426,6 +426,18 @@ static void apple_dequantises_and_amd_has_capabilities_too(void **state)
     assert_false(has_assumed(&s->run.result, "software.mxfp4_kernels"));
 }
 
+static void what_marlin_would_do_is_told_as_not_modelled(void **state)
+{
+    stored *s = *state;
+    const char *gptq =
+        "{" LLAMA ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}";
+    const char *fp8 = "{" LLAMA ",\"quantization_config\":{\"quant_method\":\"fp8\"}}";
+    assert_true(has_assumed(go(s, gptq, "gpu=rtx-4090"), "software.marlin_repacking"));
+    assert_true(has_assumed(stored_go(s, "gpu=24GiB"), "software.marlin_repacking"));
+    assert_false(has_assumed(stored_go(s, "gpu=t4"), "software.marlin_repacking"));
+    assert_false(has_assumed(go(s, fp8, "gpu=rtx-4090"), "software.marlin_repacking"));
+}
+
 static void a_quantiser_on_top_is_refused_by_the_name_of_the_format(void **state)
 {
     stored *s = *state;
@@ -455,6 +467,7 @@ int main(void)
         WITH_STORED(the_warm_up_counts_the_module_tree),
         WITH_STORED(a_card_given_by_its_size_is_taken_for_a_new_one),
         WITH_STORED(capabilities_are_compared_as_numbers),
+        WITH_STORED(what_marlin_would_do_is_told_as_not_modelled),
         WITH_STORED(apple_dequantises_and_amd_has_capabilities_too),
         WITH_STORED(a_quantiser_on_top_is_refused_by_the_name_of_the_format),
     };
