@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNT 20000u
@@ -25,19 +26,18 @@ typedef struct {
     uint32_t duplicate;
 } bench;
 
-static bench the_bench;
-
 static int open_bench(void **state)
 {
-    the_bench = (bench){0};
-    *state = &the_bench;
-    return vs_arena_open(&the_bench.arena, 256 * VS_MIB, NULL) ? 0 : 1;
+    bench *const b = calloc(1, sizeof *b);
+    *state = b;
+    return b != NULL && vs_arena_open(&b->arena, 256 * VS_MIB, NULL) ? 0 : 1;
 }
 
 static int close_bench(void **state)
 {
-    (void)state;
-    vs_arena_close(&the_bench.arena);
+    bench *const b = *state;
+    vs_arena_close(&b->arena);
+    free(b);
     return 0;
 }
 
