@@ -204,7 +204,10 @@ REPLAY_BIN   := $(subst /tests/fuzz/fuzz_,/tests/fuzz/replay_,$(FUZZ_BIN))
 SHELL_TESTS  := $(call pick,$(sort $(wildcard tests/*/test_*.sh tests/viz/window_test.sh)))
 GOLDEN       := $(if $(wildcard tests/golden/*.cmd),$(call pick,tests/tools/golden.sh))
 
-$(TEST_BIN): $(OUT)/tests/%: $(OBJ)/tests/%.o $(LIB)
+# What several tests share and is no header.
+SUPPORT_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/support/*.c))
+
+$(TEST_BIN): $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(SIM_LIBS) $(CMOCKA_LIBS) $(LDLIBS) -o $@
 $(VIZ_TEST_BIN) $(VIZ_BENCH): $(OUT)/tests/%: $(OBJ)/tests/%.o $(VIZLIB) $(LIB)
