@@ -14,7 +14,8 @@
  *   bnb 8 bit    weight I8 [out, in], SCB F32 [out], weight_format U8 [] (bitsandbytes nn/modules.py Linear8bitLt)
  *   compressed-tensors 0.15: pack-quantized weight_packed I32 [out, ceil(in*bits/32)], weight_scale, weight_zero_point,
  *                weight_g_idx, weight_shape I64 [2]; int- and float-quantized weight I8 or F8, weight_scale, input_scale;
- *                nvfp4 weight_packed U8 [out, in/2], weight_scale F8 [out, in/16], weight_global_scale F32 [1]
+ *                nvfp4 weight_packed U8 [out, in/2], weight_scale F8 [out, in/16], weight_global_scale F32 [1];
+ *                mxfp4 weight_packed U8 [out, in/2], weight_scale U8 [out, in/32]
  *
  * mxfp4 is no layout of a linear: it is in mxfp4.c. */
 #include "sim/model/family/layout.h"
@@ -179,13 +180,16 @@ static void pieces_packed(piece_list *list, const vs_layout *layout, const vs_sc
     add(list, "weight_shape", VS_DT_I64, &pair);
 }
 
-static void pieces_nvfp4(piece_list *list, const vs_scheme *s, const uint64_t size[2])
+static void pieces_fp4(piece_list *list, const vs_scheme *s, const uint64_t size[2])
 {
     const vs_shape data = matrix(size[0], ceil_div(size[1], 2));
-    const vs_shape scale = matrix(size[0], ceil_div(size[1], 16));
+    const vs_shape scale = matrix(size[0], ceil_div(size[1], s->is_micro ? 32 : 16));
     const vs_shape one = vector(1);
     add(list, "weight_packed", VS_DT_U8, &data);
-    add(list, "weight_scale", VS_DT_F8_E4M3, &scale);
+    add(list, "weight_scale", s->is_micro ? VS_DT_U8 : VS_DT_F8_E4M3, &scale);
+    if (s->is_micro) {
+        return;
+    }
     add(list, "weight_global_scale", VS_DT_F32, &one);
     if (s->has_input_scale) {
         add(list, "input_global_scale", VS_DT_F32, &one);
@@ -196,7 +200,7 @@ static void pieces_compressed(piece_list *list, const vs_layout *layout, const v
                               const uint64_t size[2])
 {
     if (s->bits == 4 && s->is_float) {
-        pieces_nvfp4(list, s, size);
+        pieces_fp4(list, s, size);
         return;
     }
     if (s->bits < 8 || s->is_packed) {

@@ -33,7 +33,8 @@ typedef struct {
     uint32_t bits;
     uint64_t group_size;  /* along the input; 0: a scale for a whole row */
     uint64_t block[2];    /* fp8: rows, columns of a block; 0: one scale for the tensor */
-    bool is_float;        /* compressed-tensors: fp8, nvfp4 */
+    bool is_float;        /* compressed-tensors: fp8, nvfp4, mxfp4 */
+    bool is_micro;        /* compressed-tensors: mxfp4, a byte of scale for 32 values */
     bool has_zero_points; /* compressed-tensors: not symmetric */
     bool has_group_index; /* compressed-tensors: actorder "group", old checkpoints */
     bool has_row_scales;  /* compressed-tensors: one scale a row */

@@ -466,6 +466,7 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
     }
     s->is_float = vs_str_is(type, "float");
     s->is_packed = vs_str_is(format, "pack-quantized");
+    s->is_micro = vs_str_is(format, "mxfp4-pack-quantized");
     s->has_zero_points = !is_symmetric;
     s->has_group_index = vs_json_is_string(&actorder) &&
                          vs_json_as_str(&actorder, &order, r->err) && vs_str_is(order, "group");
@@ -483,7 +484,10 @@ static bool read_weights(rule_reader *r, const vs_jnode *group, vs_scheme *s)
 
 static const char *scheme_label(rule_reader *r, const vs_scheme *s)
 {
-    const char *const kind = !s->is_float ? "int" : s->bits == 4 ? "nvfp" : "fp";
+    const char *const kind = !s->is_float   ? "int"
+                             : s->bits != 4 ? "fp"
+                             : s->is_micro  ? "mxfp"
+                                            : "nvfp";
     return s->group_size == 0
                ? vs_arena_printf(r->arena, "compressed-tensors %s%" PRIu32, kind, s->bits)
                : vs_arena_printf(r->arena,
@@ -557,12 +561,12 @@ static const format_rule formats[] = {
 };
 
 /* "format" of compressed-tensors or of one of its groups; compressed-tensors 0.20 config/base.py has also sparse-bitmask,
- * sparse-24-bitmask, marlin-24, mxfp4-pack-quantized, mxfp6-pack-quantized and mxfp8-quantized, whose tensors are others. */
+ * sparse-24-bitmask, marlin-24, mxfp6-pack-quantized and mxfp8-quantized, whose tensors are others. */
 static bool check_packing(const vs_jnode *object, vs_err *err)
 {
     static const char *const known[] = {
-        "dense",          "int-quantized",   "float-quantized",     "naive-quantized",
-        "pack-quantized", "mixed-precision", "nvfp4-pack-quantized"};
+        "dense",          "int-quantized",   "float-quantized",      "naive-quantized",
+        "pack-quantized", "mixed-precision", "nvfp4-pack-quantized", "mxfp4-pack-quantized"};
     vs_str format = {NULL, 0};
     if (!vs_json_get_str(object, "format", false, &format, err)) {
         return false;
@@ -576,7 +580,8 @@ static bool check_packing(const vs_jnode *object, vs_err *err)
            vs_json_fail(&node, err,
                         "\"%.40s\" is not known from a config alone (known are dense, "
                         "int-quantized, float-quantized, naive-quantized, pack-quantized, "
-                        "nvfp4-pack-quantized); give the folder with its .safetensors files",
+                        "nvfp4-pack-quantized, mxfp4-pack-quantized); give the folder with its "
+                        ".safetensors files",
                         format.ptr);
 }
 
