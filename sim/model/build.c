@@ -315,12 +315,3 @@ bool vs_model_from_config(vs_model *model, vs_arena *arena, const void *text, si
     *model = built;
     return true;
 }
-
-bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype, vs_bytes *out)
-{
-    const vs_model_dims *const d = &model->dims;
-    uint64_t elements = 2;
-    return vs_mul_u64(elements, d->layers, &elements) &&
-           vs_mul_u64(elements, d->kv_heads, &elements) &&
-           vs_mul_u64(elements, d->head_dim, &elements) && vs_dtype_bytes(dtype, elements, out);
-}

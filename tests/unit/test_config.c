@@ -210,9 +210,10 @@ static void numbers_reach_the_dims(void **state)
     assert_int_equal(d->moe_intermediate, 6);
     assert_int_equal(d->max_positions, 4096);
     assert_int_equal(d->sliding_window, 0);
-    vs_bytes bytes = 0;
-    assert_true(vs_model_kv_bytes_per_token(&b->model, VS_DT_BF16, &bytes));
-    assert_int_equal(bytes, 2 * 1 * 1 * 4 * 2);
+    vs_model_summary summary = {0};
+    assert_true(vs_model_summarise(&summary, &b->model, &b->arena, NULL));
+    /* keys and values of one head of 4 in one layer; no dtype is float32 */
+    assert_int_equal(summary.kv.token_bytes, 2 * 1 * 1 * 4 * 4);
 }
 
 static void absent_keys_take_the_defaults_of_the_class(void **state)

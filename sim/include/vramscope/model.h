@@ -335,10 +335,6 @@ vs_catalogue_model_find(vs_str name); /* case-insensitive; name or hub */
 /* The catalogue JSON of an entry, among vs_embedded_files; empty when the build left it out. */
 vs_str vs_catalogue_model_text(const vs_catalogue_model *entry);
 
-/* Bytes of KV cache per token: 2 * layers * kv_heads * head_dim * bytes(dtype) [8]. */
-VS_MUST_CHECK bool vs_model_kv_bytes_per_token(const vs_model *model, vs_dtype dtype,
-                                               vs_bytes *out);
-
 /* ---- summary (summary.c, summary_cost.c) ----------------------------------------------------------- */
 
 /* What a parameter is for, by its flags and its name. X(enum, key in JSON, words) */

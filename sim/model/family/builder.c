@@ -332,10 +332,12 @@ void vs_emit_loaded(vs_builder *b)
     b->is_unloaded = false;
 }
 
+#define LAYER_PLACE "{layer}."
+
 /* "model.layers.{layer}.self_attn.rotary_emb.inv_freq" */
 static bool emit_extra(vs_builder *b, const vs_extra *extra, uint64_t layer)
 {
-    const char *const place = strstr(extra->name, "{layer}");
+    const char *const place = strstr(extra->name, LAYER_PLACE);
     char stem[sizeof b->stored.text];
     const size_t len = place == NULL ? 0 : (size_t)(place - extra->name);
     if (len + 32 > sizeof stem) {
@@ -348,7 +350,7 @@ static bool emit_extra(vs_builder *b, const vs_extra *extra, uint64_t layer)
     } else {
         vs_emit_layer(b, stem, stem, layer);
     }
-    const char *const name = place == NULL ? extra->name : place + strlen("{layer}.");
+    const char *const name = place == NULL ? extra->name : place + strlen(LAYER_PLACE);
     uint32_t tensor = 0;
     return vs_builder_group(b, name, 1, &tensor) &&
            (b->pass != VS_PASS_FILL ||
@@ -360,7 +362,7 @@ static bool emit_extras(vs_builder *b)
 {
     for (uint32_t i = 0; i < b->hints->extra_count; i++) {
         const vs_extra *const extra = &b->hints->extras[i];
-        const bool is_per_layer = strstr(extra->name, "{layer}.") != NULL;
+        const bool is_per_layer = strstr(extra->name, LAYER_PLACE) != NULL;
         const uint64_t count = is_per_layer ? b->config->dims.layers : 1;
         for (uint64_t layer = 0; layer < count; layer++) {
             if (!emit_extra(b, extra, layer)) {
