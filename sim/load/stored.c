@@ -55,29 +55,15 @@ static uint32_t capability_tenths(const char *text)
     return is_after ? tenths : tenths * 10;
 }
 
-static uint32_t hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-           : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
-                                  : 16;
-}
-
-/* "gfx942" is 94, "gfx1100" 110: the last two digits are minor and stepping, hexadecimal. torch.cuda.get_device_capability
- * on ROCm gives major and minor of the architecture (hipDeviceProp). */
+/* "942" of gfx942 is 9.4: torch.cuda.get_device_capability on ROCm gives major and minor of the architecture. The last two
+ * digits, minor and stepping, are left out: nothing asked for here lies between two AMD architectures of one major. */
 static uint32_t gfx_tenths(const char *text)
 {
     const size_t len = strlen(text);
-    uint32_t major = 0;
-    if (len < 3 || len > 4 || hex_digit(text[len - 2]) > 9 || hex_digit(text[len - 1]) > 15) {
-        return 0;
-    }
-    for (size_t i = 0; i + 2 < len; i++) {
-        if (hex_digit(text[i]) > 9) {
-            return 0;
-        }
-        major = major * 10 + hex_digit(text[i]);
-    }
-    return major * 10 + hex_digit(text[len - 2]);
+    uint64_t major = 0;
+    const bool is_read =
+        len >= 3 && len <= 4 && vs_parse_u64((vs_str){text, len - 2}, &major, NULL);
+    return is_read ? (uint32_t)major * 10 : 0;
 }
 
 /* A card given by its size alone has the figures of one that was chosen to stand in: not its capability. */
@@ -123,8 +109,7 @@ bool load_resolve_stored(loader *ld, vs_err *err)
         stored->found = found_capability(gpu);
         stored->has_no_cuda = strcmp(gpu->compute_capability, "mps") == 0;
         stored->is_assumed = stored->needed > 0 && stored->found == 0 && !stored->has_no_cuda;
-        stored->is_dequantised = stored->needed > 0 && !stored->is_assumed &&
-                                 (stored->has_no_cuda || stored->found < stored->needed);
+        stored->is_dequantised = !stored->is_assumed && stored->found < stored->needed;
     }
     return refuse_quantiser(ld, err);
 }

@@ -16,10 +16,16 @@
     "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"           \
     "\"vocab_size\":128,\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\""
 #define WEIGHTS UINT64_C(655360)
+/* The same with four experts of that size in the place of the MLP. */
+#define MIXTRAL                                                                                \
+    "\"model_type\":\"mixtral\",\"hidden_size\":256,\"num_hidden_layers\":1,"                  \
+    "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"           \
+    "\"vocab_size\":128,\"num_local_experts\":4,\"num_experts_per_tok\":2,"                    \
+    "\"tie_word_embeddings\":false"
 /* scales of blocks of 128 x 128: 2 x 2 of them for four linears, 4 x 2 for three, four bytes each */
-#define GRIDS   (UINT64_C(4) * 4 * 4 + UINT64_C(3) * 8 * 4)
+#define GRIDS (UINT64_C(4) * 4 * 4 + UINT64_C(3) * 8 * 4)
 /* embedding and head 128 x 256, three norms of 256, two bytes an element */
-#define REST    UINT64_C(132608)
+#define REST  UINT64_C(132608)
 
 static const vs_run_result *go(stored *s, const char *config, const char *words)
 {
@@ -225,10 +231,7 @@ static void experts_that_a_format_cannot_merge_are_made_without_values(void **st
     stored *s = *state;
     const vs_run_result *r =
         go(s,
-           "{\"model_type\":\"mixtral\",\"hidden_size\":256,\"num_hidden_layers\":1,"
-           "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"
-           "\"vocab_size\":128,\"num_local_experts\":4,\"num_experts_per_tok\":2,"
-           "\"tie_word_embeddings\":false,\"torch_dtype\":\"float16\",\"quantization_config\":"
+           "{" MIXTRAL ",\"torch_dtype\":\"float16\",\"quantization_config\":"
            "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128}}",
            "gpu=8GiB");
     const vs_bytes experts = UINT64_C(4) * 3 * 512 * 256 * 2;
@@ -243,13 +246,7 @@ static void experts_that_a_format_cannot_merge_are_made_without_values(void **st
 static void narrow_experts_lose_their_scales(void **state)
 {
     stored *s = *state;
-    const vs_run_result *r =
-        go(s,
-           "{\"model_type\":\"mixtral\",\"hidden_size\":256,\"num_hidden_layers\":1,"
-           "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"
-           "\"vocab_size\":128,\"num_local_experts\":4,\"num_experts_per_tok\":2,"
-           "\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\"" NF4,
-           "gpu=8GiB");
+    const vs_run_result *r = go(s, "{" MIXTRAL ",\"torch_dtype\":\"bfloat16\"" NF4, "gpu=8GiB");
     assert_int_equal(r->note_count, 1);
     assert_non_null(strstr(r->notes[0], "without their scales: 2 fused parameters"));
 }
@@ -264,10 +261,7 @@ static void renamed_tensors_keep_their_dtype(void **state)
     assert_int_equal(r->loaded_bytes, REST * 2 + WEIGHTS + GRIDS);
     /* mixtral's experts, left in 16 bits, change their names */
     r = go(s,
-           "{\"model_type\":\"mixtral\",\"hidden_size\":256,\"num_hidden_layers\":1,"
-           "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"intermediate_size\":512,"
-           "\"vocab_size\":128,\"num_local_experts\":4,\"num_experts_per_tok\":2,"
-           "\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\",\"quantization_config\":"
+           "{" MIXTRAL ",\"torch_dtype\":\"bfloat16\",\"quantization_config\":"
            "{\"quant_method\":\"fp8\",\"modules_to_not_convert\":[\"lm_head\",\"gate\","
            "\"model.layers.0.mlp.experts\",\"model.layers.0.block_sparse_moe.experts\"]}}",
            "gpu=rtx-4090 dtype=fp32");
