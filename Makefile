@@ -99,7 +99,7 @@ SIM_LIBS     := $(CJSON_LIBS) $(ZLIB_LIBS) -lm -lpthread
 
 # ---- sources ---------------------------------------------------------------------
 SIM_SRC   := $(foreach m,$(MODULES),$(wildcard sim/$(m)/*.c) $(wildcard sim/$(m)/family/*.c))
-SIM_SRC   += $(if $(findstring study,$(MODULES)),$(wildcard traces/write/*.c))
+SIM_SRC   += $(if $(findstring study,$(MODULES)),$(wildcard traces/read/*.c traces/write/*.c traces/replay/*.c))
 CLI_SRC   := $(wildcard sim/cli/*.c)
 VIZ_SRC   := $(wildcard viz/draw/*.c viz/ui/*.c viz/view/*.c)
 APP_SRC   := $(wildcard viz/app/*.c)

@@ -8,6 +8,7 @@
 #include "vramscope/model.h"
 #include "vramscope/plan.h"
 #include "vramscope/pool.h"
+#include "vramscope/replay.h"
 #include "vramscope/run.h"
 #include "vramscope/study.h"
 #include "vramscope/tape.h"

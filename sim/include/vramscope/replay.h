@@ -1,0 +1,102 @@
+/* vramscope/replay.h - a recording run through our allocator, and what would have happened otherwise.
+ *
+ * The recorded requests of each device go through vs_pool (vramscope/pool.h); the driver below it answers from the recording:
+ * it gives the segments and pages that were given then, at their addresses, and is out of memory where the real one was.
+ * What our allocator then does is compared event by event with what was recorded
+ * (specs/torch-caching-allocator.md [17]). "identical" is said only when everything comparable was equal and
+ * nothing had to be put right.
+ *
+ * Everything lives in the arenas of the desc; no destructor. One thread. */
+#ifndef VS_REPLAY_H
+#define VS_REPLAY_H
+
+#include "vramscope/pool.h"
+#include "vramscope/trace.h"
+
+typedef enum {
+    VS_REPLAY_IDENTICAL,
+    VS_REPLAY_DIFFERS,
+    VS_REPLAY_NOT_COMPARABLE, /* `reason` says why */
+    VS_REPLAY_WHAT_IF
+} vs_replay_verdict;
+
+const char *vs_replay_verdict_key(vs_replay_verdict verdict); /* "identical" */
+
+typedef struct {
+    vs_arena *keep;
+    vs_arena *scratch;
+    const vs_alloc_conf *conf; /* a what-if under these options; NULL: those of the recording */
+    vs_bytes
+        capacity_bytes; /* a what-if on a card of this total (cudaMemGetInfo); 0: as recorded */
+    vs_bytes context_bytes; /* of the capacity, what is not the allocator's */
+    vs_bytes limit_bytes;   /* what set_per_process_memory_fraction allowed; 0: not told */
+    vs_tape *tape;          /* NULL: none is made */
+} vs_replay_desc;
+
+typedef struct {
+    uint32_t event;   /* in the device's list */
+    const char *what; /* "address of an allocation" */
+    uint64_t recorded;
+    uint64_t ours;
+} vs_replay_difference;
+
+typedef struct {
+    uint32_t ordinal;
+    uint64_t events;
+    uint64_t allocations;
+    uint64_t address_mismatches;
+    uint64_t allocated_mismatches;
+    uint64_t reserved_mismatches;
+    uint64_t segment_mismatches;
+    uint64_t
+        corrections; /* sizes of blocks from before the recording that its addresses put right, and re-anchored blocks */
+    bool has_mismatch;
+    vs_replay_difference first_mismatch;
+    vs_bytes peak_allocated_bytes;
+    vs_bytes peak_reserved_bytes;
+    vs_bytes final_allocated_bytes;
+    vs_bytes final_reserved_bytes;
+    vs_bytes recorded_final_reserved_bytes;
+    vs_bytes recorded_peak_reserved_bytes;
+    uint64_t ooms;
+    uint64_t recorded_ooms;
+    uint64_t retries; /* num_alloc_retries, ours */
+    /* before recording began */
+    vs_bytes initial_reserved_bytes;
+    vs_bytes initial_allocated_bytes;
+    uint64_t initial_blocks;
+    bool is_comparable;
+    const char *reason; /* when not comparable, or "" */
+    /* what-if */
+    bool fits;
+    uint32_t oom_event; /* where it would have run out; UINT32_MAX: nowhere */
+    vs_oom_info oom;
+    vs_bytes peak_unused_bytes; /* the most that was reserved and not allocated */
+    uint32_t peak_event;        /* of reserved */
+} vs_replay_device;
+
+typedef struct {
+    vs_replay_verdict verdict;
+    const char *reason; /* NULL, or a sentence */
+    uint32_t device_count;
+    const vs_replay_device *devices;
+    vs_bytes inferred_limit_bytes; /* worked out from the recording; 0: none was needed */
+    uint32_t note_count;
+    const char *const *notes;
+} vs_replay_result;
+
+VS_MUST_CHECK bool vs_replay_run(vs_replay_result *out, const vs_recording *rec,
+                                 const vs_replay_desc *desc, vs_err *err);
+
+/* Any file that vs_trace_detect knows as a timeline: a tape is opened, a recording is read and replayed. */
+typedef struct {
+    vs_timeline timeline; /* vs_timeline_close when done */
+    vs_trace_format format;
+    uint32_t note_count; /* as of the recording, and of the replay that made the tape */
+    const char *const *notes;
+} vs_opened_trace;
+
+VS_MUST_CHECK bool vs_trace_open(vs_opened_trace *out, const char *path,
+                                 const vs_read_desc *desc, vs_err *err);
+
+#endif /* VS_REPLAY_H */
