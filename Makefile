@@ -85,21 +85,23 @@ CFLAGS_OURS += $(WERROR)
 # ---- libraries ----------------------------------------------------------------
 PKG         := pkg-config
 have         = $(shell $(PKG) --exists $(1) 2>/dev/null && echo yes)
-HAVE_SIM     := $(call have,libcjson zlib)
+HAVE_SIM     := $(call have,libcjson zlib sqlite3)
 CJSON_CFLAGS := $(shell $(PKG) --cflags libcjson 2>/dev/null)
 CJSON_LIBS   := $(shell $(PKG) --libs libcjson 2>/dev/null || echo -lcjson)
 ZLIB_LIBS    := $(shell $(PKG) --libs zlib 2>/dev/null || echo -lz)
+SQLITE_CFLAGS := $(shell $(PKG) --cflags sqlite3 2>/dev/null)
+SQLITE_LIBS  := $(shell $(PKG) --libs sqlite3 2>/dev/null || echo -lsqlite3)
 HAVE_VIZ     := $(call have,sdl2 freetype2 libpng)
 VIZ_CFLAGS   := $(shell $(PKG) --cflags freetype2 libpng 2>/dev/null)
 VIZ_LIBS     := $(shell $(PKG) --libs freetype2 libpng 2>/dev/null)
 SDL_CFLAGS   := $(shell $(PKG) --cflags sdl2 2>/dev/null)
 SDL_LIBS     := $(shell $(PKG) --libs sdl2 2>/dev/null)
 CMOCKA_LIBS  := $(shell $(PKG) --libs cmocka 2>/dev/null || echo -lcmocka)
-SIM_LIBS     := $(CJSON_LIBS) $(ZLIB_LIBS) -lm -lpthread
+SIM_LIBS     := $(CJSON_LIBS) $(ZLIB_LIBS) $(SQLITE_LIBS) -lm -lpthread
 
 # ---- sources ---------------------------------------------------------------------
 SIM_SRC   := $(foreach m,$(MODULES),$(wildcard sim/$(m)/*.c) $(wildcard sim/$(m)/family/*.c))
-SIM_SRC   += $(if $(findstring study,$(MODULES)),$(wildcard traces/read/*.c traces/write/*.c traces/replay/*.c))
+SIM_SRC   += $(if $(findstring study,$(MODULES)),$(wildcard traces/read/*.c traces/write/*.c traces/replay/*.c traces/calibrate/*.c))
 CLI_SRC   := $(wildcard sim/cli/*.c)
 VIZ_SRC   := $(wildcard viz/draw/*.c viz/ui/*.c viz/view/*.c)
 APP_SRC   := $(wildcard viz/app/*.c)
@@ -118,7 +120,7 @@ ifeq ($(HAVE_SIM),yes)
 sim: $(OUT)/vramscope
 else
 sim:
-	@echo "libcjson or zlib is missing: apt-get install pkg-config libcjson-dev zlib1g-dev" >&2; exit 1
+	@echo "libcjson, zlib or sqlite3 is missing: apt-get install pkg-config libcjson-dev zlib1g-dev libsqlite3-dev" >&2; exit 1
 $(SIM_OBJ): sim # whatever wants the library hears of it, and not from the compiler
 endif
 ifeq ($(HAVE_VIZ),yes)
@@ -134,7 +136,7 @@ capture:
 # another CC, other flags or a file that went away rebuild what they have to.
 stamp_text = $(subst ','\'',$(1))
 write_stamp = mkdir -p $(@D); printf '%s\n' '$(stamp_text)' | cmp -s - $@ || printf '%s\n' '$(stamp_text)' > $@
-FLAGS_TEXT := $(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS) $(CJSON_CFLAGS) $(VIZ_CFLAGS) $(SDL_CFLAGS)
+FLAGS_TEXT := $(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS) $(CJSON_CFLAGS) $(SQLITE_CFLAGS) $(VIZ_CFLAGS) $(SDL_CFLAGS)
 .PHONY: FORCE
 $(OBJ)/flags.stamp:  FORCE ; @$(call write_stamp,$(FLAGS_TEXT))
 $(OBJ)/lib.stamp:    FORCE ; @$(call write_stamp,$(SIM_OBJ))
@@ -147,6 +149,7 @@ $(OBJ)/%.o: %.c $(OBJ)/flags.stamp
 	$(Q)$(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS) $(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
 
 $(OBJ)/sim/base/%.o: EXTRA_CFLAGS = $(CJSON_CFLAGS)
+$(OBJ)/traces/read/%.o: EXTRA_CFLAGS = $(SQLITE_CFLAGS)
 $(OBJ)/viz/%.o:      EXTRA_CFLAGS = $(VIZ_CFLAGS)
 $(OBJ)/viz/app/%.o:  EXTRA_CFLAGS = $(VIZ_CFLAGS) $(SDL_CFLAGS)
 

@@ -16,6 +16,7 @@ file:/usr/include/stdio.h libc6-dev
 cmd:pkg-config pkg-config
 pkg:libcjson libcjson-dev
 pkg:zlib zlib1g-dev
+pkg:sqlite3 libsqlite3-dev
 pkg:sdl2 libsdl2-dev
 pkg:freetype2 libfreetype-dev
 pkg:libpng libpng-dev
