@@ -154,6 +154,13 @@ void vs_jw_u64(vs_jwriter *w, const char *key, uint64_t value)
     put_value(w, key, text);
 }
 
+void vs_jw_i64(vs_jwriter *w, const char *key, int64_t value)
+{
+    char text[VS_TEXT_BYTES];
+    (void)snprintf(text, sizeof text, "%" PRId64, value);
+    put_value(w, key, text);
+}
+
 void vs_jw_str(vs_jwriter *w, const char *key, const char *value)
 {
     if (value == NULL) {

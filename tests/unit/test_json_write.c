@@ -53,6 +53,7 @@ static void write_sample(vs_jwriter *w)
 {
     vs_jw_object(w, NULL);
     vs_jw_u64(w, "whole", UINT64_MAX);
+    vs_jw_i64(w, "less", INT64_MIN);
     vs_jw_array(w, "list");
     vs_jw_bool(w, NULL, true);
     vs_jw_null(w, NULL);
@@ -73,6 +74,7 @@ static void two_spaces_a_level(void **state)
     write_sample(&s.w);
     expect_sheet(&s, "{\n"
                      "  \"whole\": 18446744073709551615,\n"
+                     "  \"less\": -9223372036854775808,\n"
                      "  \"list\": [\n"
                      "    true,\n"
                      "    null,\n"
@@ -89,9 +91,9 @@ static void compact_is_one_line(void **state)
     (void)state;
     sheet s = open_sheet(true);
     write_sample(&s.w);
-    expect_sheet(&s,
-                 "{\"whole\": 18446744073709551615, \"list\": [true, null, {}], \"empty\": [], "
-                 "\"text\": \"x\", \"nothing\": null}\n");
+    expect_sheet(&s, "{\"whole\": 18446744073709551615, \"less\": -9223372036854775808, "
+                     "\"list\": [true, null, {}], \"empty\": [], "
+                     "\"text\": \"x\", \"nothing\": null}\n");
 }
 
 static void a_bare_value_is_a_document(void **state)

@@ -326,6 +326,7 @@ void vs_jw_object(vs_jwriter *w, const char *key); /* key NULL: in an array or a
 void vs_jw_array(vs_jwriter *w, const char *key);
 void vs_jw_end(vs_jwriter *w); /* closes the innermost */
 void vs_jw_u64(vs_jwriter *w, const char *key, uint64_t value);
+void vs_jw_i64(vs_jwriter *w, const char *key, int64_t value);
 void vs_jw_str(vs_jwriter *w, const char *key, const char *value); /* NULL value: null */
 void vs_jw_bool(vs_jwriter *w, const char *key, bool value);
 void vs_jw_double(vs_jwriter *w, const char *key,
