@@ -11,7 +11,7 @@ int cli_error(const vs_err *err)
 {
     char line[2 * VS_ERR_TEXT_BYTES + VS_ERR_INPUT_BYTES];
     fprintf(stderr, "vramscope: %s\n", vs_err_line(err, line, sizeof line));
-    return err->code == VS_ERR_USAGE ? EXIT_USAGE : EXIT_ERROR;
+    return err->code == VS_ERR_USAGE || err->code == VS_ERR_PLANNED ? EXIT_USAGE : EXIT_ERROR;
 }
 
 /* One word of the command line, taken apart. */
@@ -68,7 +68,7 @@ static bool find_option(word *w, vs_err *err)
         return unknown_option(w->name, err);
     }
     if (w->option->is_planned) {
-        return vs_fail(err, VS_ERR_USAGE, "--%s: not in this version yet", w->option->key);
+        return vs_fail(err, VS_ERR_PLANNED, "--%s: not in this version yet", w->option->key);
     }
     return true;
 }

@@ -143,7 +143,7 @@ bool load_resolve_rules(loader *ld, vs_err *err)
     const vs_scenario *scenario = ld->scenario;
     if (scenario->loader != VS_LOADER_V5) {
         return vs_fail(
-            err, VS_ERR_VALUE,
+            err, VS_ERR_PLANNED,
             "loader %s is not in this version yet; transformers-5 (the newest rules) is",
             vs_loader_name(scenario->loader));
     }

@@ -49,7 +49,7 @@ static bool fail_word(const setting *s, const char *const *words, size_t count)
 
 static bool fail_planned(const setting *s)
 {
-    return vs_fail(s->err, VS_ERR_USAGE, "--%s %.*s is not in this version yet; it has: %s",
+    return vs_fail(s->err, VS_ERR_PLANNED, "--%s %.*s is not in this version yet; it has: %s",
                    s->option->key, SHOWN(s->value), s->option->values);
 }
 
@@ -332,7 +332,7 @@ bool vs_scenario_set(vs_scenario *scenario, vs_arena *arena, const vs_option *op
                      vs_str value, bool is_first, vs_err *err)
 {
     if (option->is_planned) {
-        return vs_fail(err, VS_ERR_USAGE, "--%s is not in this version yet; leave it out",
+        return vs_fail(err, VS_ERR_PLANNED, "--%s is not in this version yet; leave it out",
                        option->key);
     }
     if (value.ptr == NULL) {

@@ -109,7 +109,7 @@ static bool check_input(const vs_run_input *input, vs_err *err)
     const vs_gpu *gpu = &input->machine->gpus[0];
     if (input->machine->gpu_count != 1) {
         return vs_fail(
-            err, VS_ERR_VALUE,
+            err, VS_ERR_PLANNED,
             "%" PRIu32
             " GPUs were given; this version loads onto one (--device-map cuda): give one --gpu",
             input->machine->gpu_count);

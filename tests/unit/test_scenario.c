@@ -178,7 +178,7 @@ static void planned_options_and_outputs_are_all_refused(void **state)
         if (options[i].is_planned || !options[i].is_setting) {
             assert_false(
                 vs_scenario_set(&c, &s->arena, &options[i], vs_str_of("1"), true, &err));
-            assert_int_equal(err.code, VS_ERR_USAGE);
+            assert_int_equal(err.code, options[i].is_planned ? VS_ERR_PLANNED : VS_ERR_USAGE);
         }
     }
 }

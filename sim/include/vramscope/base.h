@@ -78,7 +78,8 @@ typedef enum {
     VS_ERR_NOT_FOUND, /* a name nobody knows; the message suggests the nearest */
     VS_ERR_USAGE,     /* the command line */
     VS_ERR_INTERNAL,  /* a state that should be impossible, found without harm */
-    VS_ERR_CANCELLED  /* the caller asked to stop */
+    VS_ERR_CANCELLED, /* the caller asked to stop */
+    VS_ERR_PLANNED    /* the command line asks for what a later version will have */
 } vs_errcode;
 
 #define VS_ERR_TEXT_BYTES  512
