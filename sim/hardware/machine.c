@@ -5,6 +5,7 @@
  *   card   common latencies | catalogue entry (overlay on it) or the generic card | HOST.json, if it
  *          means this card | the size on the command line
  *   host   catalogue "desktop" | the catalogue host asked for, or HOST.json | --ram
+ *          (figures stated in memory are a HOST.json over the host asked for)
  *   disk   catalogue "nvme-pcie4" | the catalogue disk asked for, or HOST.json
  *
  * What remains from a catalogue at the end is an assumption and is listed with its source. */
@@ -147,9 +148,29 @@ static bool read_file(resolver *r, vs_str path, vs_hw_host_file *out)
     return true;
 }
 
+/* Figures that come as a text: a HOST.json without a file. */
+static bool overlay_stated(resolver *r)
+{
+    if (r->spec->stated.len == 0) {
+        return true;
+    }
+    if (!vs_hw_parse_host_file(&r->file, r->arena, r->spec->stated.ptr, r->spec->stated.len,
+                               "the stated host", r->err)) {
+        return false;
+    }
+    vs_hw_overlay(&r->host, &r->file.host, &vs_hw_hosts);
+    r->file.host.id = r->host.id;
+    return true;
+}
+
 static bool resolve_host(resolver *r)
 {
     const vs_str asked = r->spec->host;
+    if (r->spec->stated.len > 0 && asked.len > 0 && is_path(asked)) {
+        return vs_fail(r->err, VS_ERR_VALUE,
+                       "--host %.*s: the host's figures are stated already; leave it out",
+                       (int)asked.len, asked.ptr);
+    }
     if (!find_into(r, &vs_hw_hosts, vs_str_of(DEFAULT_HOST), &r->host)) {
         return false;
     }
@@ -165,6 +186,9 @@ static bool resolve_host(resolver *r)
             return false;
         }
         vs_hw_overlay(&r->host, found, &vs_hw_hosts);
+    }
+    if (!overlay_stated(r)) {
+        return false;
     }
     if (r->spec->ram_bytes > 0) {
         r->host.figures[VS_HW_HOST_RAM] =

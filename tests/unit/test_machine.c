@@ -306,6 +306,37 @@ static void what_a_host_file_states_is_not_assumed(void **state)
     assert_assumed(&machine, "host.h2d_pinned_bytes_per_s", 25200000000);
 }
 
+static void stated_figures_are_a_host_file_without_a_file(void **state)
+{
+    vs_machine_spec spec = spec_of("24218MiB");
+    spec.ram_bytes = 32 * VS_GIB;
+    spec.stated =
+        vs_str_of("{\"ram_bytes\": 1073741824, \"disk_read_bytes_per_s\": 29400000000,"
+                  " \"cores\": null, \"gpu\": {\"name\": \"Titan RTX\","
+                  " \"mem_bandwidth_bytes_per_s\": 672000000000}}");
+    const vs_machine machine = resolve(*state, &spec, NULL);
+    assert_int_equal(machine.host.ram_bytes, 32 * VS_GIB); /* the command line wins */
+    assert_int_equal(machine.disk.read_bps, UINT64_C(29400000000));
+    assert_int_equal(machine.gpus[0].mem_bandwidth_bps, UINT64_C(672000000000));
+    assert_int_equal(machine.gpus[0].total_bytes, 24218 * VS_MIB);
+    assert_null(assumed(&machine, "disk.read_bytes_per_s"));
+    assert_null(assumed(&machine, "gpu.mem_bandwidth_bytes_per_s"));
+    assert_non_null(assumed(&machine, "host.cores"));
+}
+
+static void stated_figures_lie_over_the_named_host_and_exclude_a_file(void **state)
+{
+    vs_machine_spec spec = spec_of(NULL);
+    spec.host = vs_str_of("desktop");
+    spec.stated = vs_str_of("{\"cores\": 3}");
+    assert_int_equal(resolve(*state, &spec, NULL).host.cores, 3);
+    spec.host = vs_str_of("other.json");
+    expect_error(*state, &spec, "stated already");
+    spec.host = vs_str_of("");
+    spec.stated = vs_str_of("{\"colour\": 3}");
+    expect_error(*state, &spec, "unknown key");
+}
+
 static void a_measured_link_may_be_faster_than_the_table(void **state)
 {
     scratch *s = *state;
@@ -454,6 +485,8 @@ int main(void)
         TEST(ram_on_the_command_line_is_not_assumed),
         TEST(unknown_hosts_and_disks_suggest_the_nearest),
         TEST(what_a_host_file_states_is_not_assumed),
+        TEST(stated_figures_are_a_host_file_without_a_file),
+        TEST(stated_figures_lie_over_the_named_host_and_exclude_a_file),
         TEST(a_measured_link_may_be_faster_than_the_table),
         TEST(figures_of_the_files_card_go_to_that_card_or_a_bare_size_only),
         TEST(a_card_that_only_the_file_knows_needs_a_capacity),

@@ -85,6 +85,7 @@ typedef struct {
     vs_str host;              /* catalogue name or path of a HOST.json; empty: "desktop" */
     vs_str disk;              /* catalogue name or a HOST.json; empty: "nvme-pcie4" */
     vs_bytes ram_bytes;       /* 0: the host's */
+    vs_str stated;            /* text of a HOST.json laid over the host; empty: none */
 } vs_machine_spec;
 
 /* Resolves the spec against catalogue, user overlays (directories in overlay_dir: gpus.json hosts.json
