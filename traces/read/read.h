@@ -2,6 +2,7 @@
  *
  *   detect.c      what a file is; the table of readers; vs_recording_read
  *   input.c       bytes of a file, gzip'ed or not, through a window
+ *   rows.h        rows that grow in chunks
  *   builder.c     rows, strings, streams and the rest, collected and finished into a vs_recording
  *   snapshot*.c   PyTorch snapshots (pickle)
  *   json_stream.c tokens of a JSON text of any length through a window
@@ -72,6 +73,9 @@ void builder_name_device(vs_builder *b, uint8_t device, vs_str name, vs_bytes ca
 /* Totals NULL: not told. Events of one device in file order; devices may alternate. */
 void builder_event(vs_builder *b, uint8_t device, const vs_rec_event *event,
                    const vs_rec_totals *totals);
+/* All events of a device at once, straight in desc->keep, for a reader that knows how many; the caller writes every one of them
+ * and calls builder_event for no event of this device. NULL: failed. */
+vs_rec_event *builder_events(vs_builder *b, uint8_t device, uint32_t count);
 /* Blocks of a segment are those added since the last segment. */
 void builder_block(vs_builder *b, const vs_rec_block *block);
 void builder_segment(vs_builder *b, uint8_t device, const vs_rec_segment *segment);
@@ -80,9 +84,12 @@ void builder_span(vs_builder *b, const vs_rec_span *span);
 void builder_annotation(vs_builder *b, const vs_rec_annotation *annotation);
 void builder_note(vs_builder *b, const char *format, ...) VS_PRINTF(2, 3);
 bool builder_has_failed(const vs_builder *b);
-/* What is not a row is set here before finishing. */
+/* What is not a row is set here before finishing: made_by, alloc_conf and the like (pointers into desc->keep), has_time, and
+ * epoch_ns: what the file's times count from, in ns since 1970 (0 when they count from 1970 themselves), or
+ * BUILDER_EPOCH_UNKNOWN. */
+#define BUILDER_EPOCH_UNKNOWN UINT64_MAX
 vs_recording *builder_head(vs_builder *b);
-/* Times: the smallest becomes 0 and goes to epoch_ns. */
+/* Times, when has_time: the smallest becomes 0, and epoch_ns grows by it. Devices: cards by ordinal, then hosts. */
 VS_MUST_CHECK bool builder_finish(vs_builder *b, vs_recording *out, vs_err *err);
 
 /* ---- readers ------------------------------------------------------------------------------------ */
