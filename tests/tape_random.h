@@ -14,6 +14,7 @@
 typedef struct {
     uint32_t block;
     uint8_t device;
+    bool is_pending;
     vs_bytes size_bytes;
 } random_block;
 
@@ -93,9 +94,11 @@ static inline void random_free_or_recat(random_tape *r)
     const random_block b = r->live[i];
     vs_event event = {
         .time_ns = r->now, .kind = VS_EV_FREE, .block = b.block, .device = b.device};
-    if (random_below(r, 3) == 0) {
-        event.kind = VS_EV_RECAT;
+    const uint64_t dice = random_below(r, 6);
+    if (dice < 3 && !b.is_pending) {
+        event.kind = dice < 2 ? VS_EV_RECAT : VS_EV_FREE_REQUESTED;
         event.category = random_category(r);
+        r->live[i].is_pending = dice == 2;
         vs_tape_event(r->tape, &event);
         return;
     }

@@ -46,7 +46,7 @@ static const symbol symbols[VS_CAT_COUNT] = {
     [VS_CAT_ACT] = {"▛", 'a'},      [VS_CAT_STAGING] = {"▒", 's'},
     [VS_CAT_SLACK] = {"·", '-'},    [VS_CAT_RESFREE] = {"░", '.'},
     [VS_CAT_PINNED] = {"▒", 'p'},   [VS_CAT_PAGECACHE] = {"░", 'f'},
-    [VS_CAT_HOSTHEAP] = {"█", 'h'},
+    [VS_CAT_HOSTHEAP] = {"█", 'h'}, [VS_CAT_TENSOR] = {"█", 't'},
 };
 static const char *const eighths[8] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇"};
 

@@ -22,12 +22,15 @@ typedef struct {
     uint32_t born_event; /* NEVER: not yet */
     uint32_t dead_event;
     uint32_t category;
+    bool is_pending; /* its free was requested */
 } twin_block;
 
 typedef struct {
     vs_bytes level[VS_CAT_COUNT];
     vs_bytes blocks[VS_CAT_COUNT]; /* requests rounded, by category */
     vs_bytes slack;
+    vs_bytes pending_blocks; /* of blocks, those whose free was requested */
+    vs_bytes pending_slack;  /* of slack, theirs */
     vs_bytes reserved;
     bool has_segments;
 } twin_memory;
@@ -97,12 +100,35 @@ static vs_bytes expected_value(const twin *w, const vs_track_info *t)
     case VS_TRACK_USED:
         return sum_of(m->level) +
                (m->has_segments ? m->reserved : sum_of(m->blocks) + m->slack);
-    case VS_TRACK_ALLOCATED: return sum_of(m->blocks) + m->slack;
-    case VS_TRACK_TENSORS: return sum_of(m->blocks);
+    case VS_TRACK_ALLOCATED:
+        return sum_of(m->blocks) - m->pending_blocks + m->slack - m->pending_slack;
+    case VS_TRACK_TENSORS: return sum_of(m->blocks) - m->pending_blocks;
     case VS_TRACK_RESERVED: return m->reserved;
     case VS_TRACK_PROGRESS: return w->progress;
     }
     return 0;
+}
+
+/* RECAT and FREE_REQUESTED of a block that is alive on this memory. */
+static bool apply_to_live_block(twin *w, uint32_t i, vs_err *err)
+{
+    const vs_timeline *tl = w->tl;
+    twin_block *b = &w->blocks[tl->event_block[i]];
+    twin_memory *m = &w->memories[tl->event_device[i]];
+    const vs_bytes request = request_of(w, b->born_event);
+    if (b->is_pending) {
+        return differs(err, "event", i, "the free of its block was requested before");
+    }
+    if (tl->event_kind[i] == VS_EV_FREE_REQUESTED) {
+        b->is_pending = true;
+        m->pending_blocks += request;
+        m->pending_slack += tl->event_size[b->born_event] - request;
+        return true;
+    }
+    m->blocks[b->category] -= request;
+    b->category = tl->event_category[i];
+    m->blocks[b->category] += request;
+    return true;
 }
 
 static bool apply_block_event(twin *w, uint32_t i, vs_err *err)
@@ -126,14 +152,15 @@ static bool apply_block_event(twin *w, uint32_t i, vs_err *err)
     if (tl->event_device[b->born_event] != tl->event_device[i]) {
         return differs(err, "event", i, "its block lives on another memory");
     }
-    const vs_bytes request = request_of(w, b->born_event);
-    m->blocks[b->category] -= request;
-    if (tl->event_kind[i] == VS_EV_RECAT) {
-        b->category = tl->event_category[i];
-        m->blocks[b->category] += request;
-        return true;
+    if (tl->event_kind[i] != VS_EV_FREE) {
+        return apply_to_live_block(w, i, err);
     }
-    m->slack -= tl->event_size[b->born_event] - request;
+    const vs_bytes request = request_of(w, b->born_event);
+    const vs_bytes slack = tl->event_size[b->born_event] - request;
+    m->blocks[b->category] -= request;
+    m->slack -= slack;
+    m->pending_blocks -= b->is_pending ? request : 0;
+    m->pending_slack -= b->is_pending ? slack : 0;
     b->dead_event = i;
     return true;
 }
@@ -143,7 +170,8 @@ static bool apply_event(twin *w, uint32_t i, vs_err *err)
     const vs_timeline *tl = w->tl;
     twin_memory *m = &w->memories[tl->event_device[i]];
     const vs_event_kind kind = (vs_event_kind)tl->event_kind[i];
-    if (kind == VS_EV_ALLOC || kind == VS_EV_FREE || kind == VS_EV_RECAT) {
+    if (kind == VS_EV_ALLOC || kind == VS_EV_FREE || kind == VS_EV_RECAT ||
+        kind == VS_EV_FREE_REQUESTED) {
         return apply_block_event(w, i, err);
     }
     if (kind == VS_EV_SEGMENT_ALLOC || kind == VS_EV_SEGMENT_MAP) {

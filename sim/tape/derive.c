@@ -6,7 +6,10 @@
  *       r = min(S, max(512, A rounded up to 512))         [1.3]
  *       GPU:  c += r, slack += S - r, allocated += S, tensors += r, reserved-free -= S
  *       host: c += S, used += S
- *   FREE    the same with the signs turned, from the block's own ALLOC
+ *   FREE_REQUESTED  allocated -= S, tensors -= r: torch counts the block no longer; its bytes, and with them
+ *           its category and its slack, are held until
+ *   FREE    the same as ALLOC with the signs turned, from the block's own ALLOC, but for what FREE_REQUESTED
+ *           has taken away already
  *   RECAT   r moves from the block's category to the event's
  *   SEGMENT_ALLOC, _MAP / _FREE, _UNMAP   reserved and reserved-free += / -= S
  *   LEVEL   c = S, used follows
@@ -44,14 +47,14 @@ static inline void emit(const sampling *s, uint64_t *cursor, vs_bytes value)
 
 static inline vs_bytes used_bytes(const memory_state *m)
 {
-    return m->levels + (m->has_segments ? m->reserved : m->allocated);
+    return m->levels + (m->has_segments ? m->reserved : m->held);
 }
 
 /* Each counter of a memory is a part of what it uses, so one limit bounds them all and no sum
  * in this file can overflow. Blocks alone cannot make it unsound while they have room. */
 static bool is_sound(const memory_state *m)
 {
-    return (!m->has_segments || m->allocated <= m->reserved) && used_bytes(m) <= TAPE_MAX_BYTES;
+    return (!m->has_segments || m->held <= m->reserved) && used_bytes(m) <= TAPE_MAX_BYTES;
 }
 
 /* After segments or levels have changed, in a memory that is sound. */
@@ -64,7 +67,7 @@ static const char too_large[] = "more than 2^60 bytes in one memory";
 
 static const char *why_not_sound(const memory_state *m)
 {
-    return m->has_segments && m->allocated > m->reserved
+    return m->has_segments && m->held > m->reserved
                ? "live blocks are now larger than the segments that hold them"
                : too_large;
 }
@@ -77,12 +80,12 @@ static inline void emit_block(const sampling *s, const memory_state *m, const bl
     if (life->size_bytes > life->rounded_bytes) {
         emit(s, cursor + VS_CAT_SLACK, m->category[VS_CAT_SLACK]);
     }
-    if (m->is_gpu) {
+    if (m->is_gpu && !life->is_pending) {
         emit(s, cursor + SLOT_ALLOCATED, m->allocated);
         emit(s, cursor + SLOT_TENSORS, m->tensors);
     }
     if (m->has_segments) {
-        emit(s, cursor + VS_CAT_RESFREE, m->reserved - m->allocated);
+        emit(s, cursor + VS_CAT_RESFREE, m->reserved - m->held);
     } else {
         emit(s, cursor + SLOT_USED, used_bytes(m));
     }
@@ -113,19 +116,22 @@ static inline const char *step_block(const sampling *s, memory_state *m, block_l
     if (s->chunk->kind[s->row] == VS_EV_FREE) {
         m->category[life->category] -= life->rounded_bytes;
         m->category[VS_CAT_SLACK] -= slack;
-        m->allocated -= life->size_bytes;
-        m->tensors -= life->rounded_bytes;
+        m->held -= life->size_bytes;
+        m->allocated -= life->is_pending ? 0 : life->size_bytes;
+        m->tensors -= life->is_pending ? 0 : life->rounded_bytes;
     } else {
         const uint8_t category = s->chunk->category[s->row];
         if (is_closed(m, category)) {
             return why_closed(category);
         }
         life->category = category; /* lives.c has left the last one there */
+        life->is_pending = false;
         m->category[category] += life->rounded_bytes;
         m->category[VS_CAT_SLACK] += slack;
+        m->held += life->size_bytes;
         m->allocated += life->size_bytes;
         m->tensors += life->rounded_bytes;
-        if (m->allocated > m->room) {
+        if (m->held > m->room) {
             return why_not_sound(m);
         }
     }
@@ -133,6 +139,17 @@ static inline const char *step_block(const sampling *s, memory_state *m, block_l
         emit_block(s, m, life);
     }
     return NULL;
+}
+
+static void step_free_requested(const sampling *s, memory_state *m, block_life *life)
+{
+    life->is_pending = true;
+    m->allocated -= life->size_bytes;
+    m->tensors -= life->rounded_bytes;
+    if (m->is_gpu && life->size_bytes > 0) {
+        emit(s, m->cursor + SLOT_ALLOCATED, m->allocated);
+        emit(s, m->cursor + SLOT_TENSORS, m->tensors);
+    }
 }
 
 static const char *step_recat(const sampling *s, memory_state *m, block_life *life)
@@ -170,7 +187,7 @@ static const char *step_segment(const sampling *s, memory_state *m)
     }
     set_room(m);
     if (size > 0) {
-        emit(s, m->cursor + VS_CAT_RESFREE, m->reserved - m->allocated);
+        emit(s, m->cursor + VS_CAT_RESFREE, m->reserved - m->held);
         emit(s, m->cursor + SLOT_RESERVED, m->reserved);
         emit(s, m->cursor + SLOT_USED, used_bytes(m));
     }
@@ -221,6 +238,9 @@ static inline const char *step(derivation *d, const sampling *s)
     case VS_EV_ALLOC:
     case VS_EV_FREE: return step_block(s, m, &d->lives[c->block[s->row]]);
     case VS_EV_RECAT: return step_recat(s, m, &d->lives[c->block[s->row]]);
+    case VS_EV_FREE_REQUESTED:
+        step_free_requested(s, m, &d->lives[c->block[s->row]]);
+        return NULL;
     case VS_EV_SEGMENT_ALLOC:
     case VS_EV_SEGMENT_FREE:
     case VS_EV_SEGMENT_MAP:

@@ -284,8 +284,12 @@ static bool read_header(const uint8_t *image, uint64_t image_bytes, tape_header 
     }
     if (out->version != TAPE_VERSION) {
         (void)vs_fail(err, VS_ERR_FORMAT,
-                      "tape format version %" PRIu32 "; this program reads version %u",
-                      out->version, TAPE_VERSION);
+                      "the tape has format version %" PRIu32
+                      ", this program (%s) reads version %u: it was made by %s vramscope; "
+                      "simulate the run again, or read it with the program that made it",
+                      out->version, VS_VERSION, TAPE_VERSION,
+                      out->version < TAPE_VERSION ? "an older" : "a newer");
+        vs_err_at_offset(err, offsetof(tape_header, version));
         return false;
     }
     if (out->section_count != SEC_COUNT || out->pad != 0 || out->reserved[0] != 0 ||

@@ -155,10 +155,11 @@ enum {
 typedef struct {
     vs_bytes category[VS_CAT_COUNT]; /* reserved-free is worked out where it is wanted */
     vs_bytes levels;                 /* sum of the categories set by LEVEL */
-    vs_bytes allocated;              /* sum of the live blocks, slack included */
+    vs_bytes held;                   /* sum of the live blocks, slack included */
+    vs_bytes allocated;              /* of those, the ones whose free was not requested yet */
     vs_bytes tensors;                /* the same without slack */
     vs_bytes reserved;
-    vs_bytes room; /* the most that allocated may be */
+    vs_bytes room; /* the most that held may be */
     uint32_t
         closed; /* bit c: category c holds no blocks: it is derived, or set by LEVEL and not zero */
     uint64_t *cursor; /* per slot of this memory, see below */
@@ -171,7 +172,8 @@ typedef struct {
     vs_bytes size_bytes;
     vs_bytes rounded_bytes; /* of those, what the category is charged; the rest is slack */
     uint8_t category;       /* at this moment */
-    uint8_t pad[7];
+    bool is_pending;        /* its free was requested */
+    uint8_t pad[6];
 } block_life;
 
 typedef struct {
@@ -206,11 +208,11 @@ bool derive_fail(const event_chunk *chunk, uint32_t row, uint64_t index, vs_errc
 /* What a request of asked bytes is charged to its category inside a block of size bytes. */
 vs_bytes tape_rounded_request(vs_bytes asked_bytes, vs_bytes size_bytes, bool is_gpu);
 
-/* ALLOC, FREE, RECAT: the kinds whose block field means something. */
+/* ALLOC, FREE, RECAT, FREE_REQUESTED: the kinds whose block field means something. */
 static inline bool tape_kind_has_block(uint8_t kind)
 {
     _Static_assert(VS_EV_ALLOC == 0 && VS_EV_FREE == 1 && VS_EV_RECAT == 2, "kinds of blocks");
-    return kind <= VS_EV_RECAT;
+    return kind <= VS_EV_RECAT || kind == VS_EV_FREE_REQUESTED;
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------ */
@@ -234,7 +236,7 @@ VS_MUST_CHECK bool lanes_sort(lane_order *out, const vs_tape *tape, vs_arena *ar
 
 #define TAPE_MAGIC              "VSTAPE\x1a\x01"
 #define TAPE_MAGIC_BYTES        8u
-#define TAPE_VERSION            1u
+#define TAPE_VERSION            2u
 #define TAPE_ENDIAN_TAG         UINT32_C(0x01020304)
 #define TAPE_ENDIAN_TAG_SWAPPED UINT32_C(0x04030201)
 #define TAPE_ALIGN              64u

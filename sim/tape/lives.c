@@ -99,7 +99,7 @@ static const char *why_fields_are_wrong(const vs_tape *tape, const event_chunk *
     return NULL;
 }
 
-static const char *why_block_is_wrong(const vs_block_info *block, uint8_t kind)
+static const char *why_block_is_wrong(const vs_block_info *block, uint8_t kind, uint8_t device)
 {
     if (kind == VS_EV_ALLOC) {
         return block->dead_event == NEVER ? "the block is alive already"
@@ -108,8 +108,15 @@ static const char *why_block_is_wrong(const vs_block_info *block, uint8_t kind)
     if (block->born_event == NEVER) {
         return "the block was never allocated";
     }
-    return block->dead_event != NEVER ? "the block was freed already"
-                                      : "the block lives on another memory";
+    if (block->dead_event != NEVER) {
+        return "the block was freed already";
+    }
+    if (block->device != device) {
+        return "the block lives on another memory";
+    }
+    return kind == VS_EV_RECAT
+               ? "the block's free was requested before, so its category is final"
+               : "the block's free was requested already";
 }
 
 bool derive_refuse(const derivation *d, const event_chunk *chunk, uint32_t row, vs_err *err)
@@ -120,7 +127,8 @@ bool derive_refuse(const derivation *d, const event_chunk *chunk, uint32_t row, 
                            err);
     }
     if (why == NULL) {
-        why = why_block_is_wrong(&d->blocks[chunk->block[row]], chunk->kind[row]);
+        why = why_block_is_wrong(&d->blocks[chunk->block[row]], chunk->kind[row],
+                                 chunk->device[row]);
     }
     return derive_fail(chunk, row, d->refused, VS_ERR_VALUE, why, err);
 }
@@ -129,8 +137,9 @@ bool derive_refuse(const derivation *d, const event_chunk *chunk, uint32_t row, 
 
 /* Of one memory. */
 typedef struct {
-    uint64_t blocks; /* blocks with bytes that come or go */
-    uint64_t slack;  /* of those, the ones with slack */
+    uint64_t blocks;  /* blocks with bytes that come or go */
+    uint64_t counted; /* the same for those that torch counts: until their free is requested */
+    uint64_t slack;   /* of the blocks, those with slack */
     uint64_t segments;
     uint64_t levels;
     uint64_t category[VS_CAT_COUNT]; /* samples */
@@ -159,6 +168,7 @@ static inline void count_block(memory_count *m, const block_life *life)
 {
     if (life->size_bytes > 0) {
         m->blocks++;
+        m->counted += !life->is_pending;
         m->category[life->category]++;
         m->slack += life->size_bytes > life->rounded_bytes;
     }
@@ -185,6 +195,7 @@ static inline bool see_alloc(const lives_pass *p, const event_chunk *c, uint32_t
     life->rounded_bytes =
         tape_rounded_request(c->asked[i], c->size[i], p->states[device].is_gpu);
     life->category = c->category[i];
+    life->is_pending = false;
     count_block(&p->memories[device], life);
     return true;
 }
@@ -201,12 +212,23 @@ static inline bool see_free(const lives_pass *p, const event_chunk *c, uint32_t 
     return true;
 }
 
+static inline bool see_free_requested(const lives_pass *p, const event_chunk *c, uint32_t i)
+{
+    block_life *life = &p->lives[c->block[i]];
+    if (!is_alive(&p->blocks[c->block[i]], c->device[i]) || life->is_pending) {
+        return false;
+    }
+    life->is_pending = true;
+    p->memories[c->device[i]].counted += life->size_bytes > 0;
+    return true;
+}
+
 static inline bool see_recat(const lives_pass *p, const event_chunk *c, uint32_t i)
 {
     const uint8_t category = c->category[i];
     memory_count *m = &p->memories[c->device[i]];
     block_life *life = &p->lives[c->block[i]];
-    if (!is_alive(&p->blocks[c->block[i]], c->device[i])) {
+    if (!is_alive(&p->blocks[c->block[i]], c->device[i]) || life->is_pending) {
         return false;
     }
     if (life->size_bytes > 0 && life->category != category) {
@@ -236,6 +258,7 @@ static inline bool see_event(lives_pass *p, const event_chunk *c, uint32_t i, ui
     case VS_EV_ALLOC: return see_alloc(p, c, i, index);
     case VS_EV_FREE: return see_free(p, c, i, index);
     case VS_EV_RECAT: return see_recat(p, c, i);
+    case VS_EV_FREE_REQUESTED: return see_free_requested(p, c, i);
     case VS_EV_SEGMENT_ALLOC:
     case VS_EV_SEGMENT_FREE:
     case VS_EV_SEGMENT_MAP:
@@ -280,8 +303,8 @@ static void put_counts(const memory_count *m, const memory_state *memory)
         slots[i] = m->category[i];
     }
     slots[VS_CAT_SLACK] += m->slack;
-    slots[SLOT_ALLOCATED] = memory->is_gpu ? m->blocks : 0;
-    slots[SLOT_TENSORS] = memory->is_gpu ? m->blocks : 0;
+    slots[SLOT_ALLOCATED] = memory->is_gpu ? m->counted : 0;
+    slots[SLOT_TENSORS] = memory->is_gpu ? m->counted : 0;
     slots[SLOT_RESERVED] = m->segments;
     slots[VS_CAT_RESFREE] += m->segments + (memory->has_segments ? m->blocks : 0);
     slots[SLOT_USED] = m->segments + m->levels + (memory->has_segments ? 0 : m->blocks);

@@ -109,7 +109,8 @@ static bool naive_next(const vs_timeline *tl, uint8_t device, uint32_t event,
         }
     }
     for (uint32_t e = 0; is_found && e <= event; e++) {
-        if (tl->event_block[e] == out->block && tl->event_kind[e] != VS_EV_FREE) {
+        if (tl->event_block[e] == out->block &&
+            (tl->event_kind[e] == VS_EV_ALLOC || tl->event_kind[e] == VS_EV_RECAT)) {
             out->category = (vs_category)tl->event_category[e];
         }
     }

@@ -167,6 +167,65 @@ static void recategorising_moves_the_request_and_leaves_the_slack(void **state)
     assert_int_equal(final_category(&tl, f->gpu, VS_CAT_SLACK), 1024);
 }
 
+static void a_block_whose_free_was_requested_is_held_and_no_longer_allocated(void **state)
+{
+    fixture *f = *state;
+    put_segment(f, VS_EV_SEGMENT_ALLOC, 2 * VS_MIB);
+    const uint32_t block = put_alloc(f, f->gpu, 513, 2048);
+    (void)put_alloc(f, f->gpu, 512, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    const vs_timeline tl = seal(f);
+    assert_int_equal(final_total(&tl, f->gpu, VS_TRACK_ALLOCATED), 512);
+    assert_int_equal(final_total(&tl, f->gpu, VS_TRACK_TENSORS), 512);
+    assert_int_equal(final_category(&tl, f->gpu, VS_CAT_STAGING), 1024 + 512);
+    assert_int_equal(final_category(&tl, f->gpu, VS_CAT_SLACK), 1024);
+    assert_int_equal(final_category(&tl, f->gpu, VS_CAT_RESFREE), 2 * VS_MIB - 2048 - 512);
+    assert_int_equal(final_total(&tl, f->gpu, VS_TRACK_USED), 2 * VS_MIB);
+    assert_int_equal(tl.event_block[3], block);
+    assert_int_equal(tl.blocks[block].dead_event, UINT32_MAX);
+}
+
+static void a_free_after_its_request_gives_back_the_bytes_only(void **state)
+{
+    fixture *f = *state;
+    put_segment(f, VS_EV_SEGMENT_ALLOC, 2 * VS_MIB);
+    const uint32_t block = put_alloc(f, f->gpu, 513, 2048);
+    const uint32_t other = put_alloc(f, f->gpu, 512, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    put(f, (vs_event){.kind = VS_EV_FREE, .device = f->gpu, .block = block});
+    put(f, (vs_event){.kind = VS_EV_FREE, .device = f->gpu, .block = other});
+    const vs_timeline tl = seal(f);
+    const uint32_t allocated =
+        vs_timeline_find_track(&tl, f->gpu, VS_TRACK_ALLOCATED, VS_CAT_COUNT);
+    assert_int_equal(vs_track_at_event(&tl, allocated, 3), 512);
+    assert_int_equal(vs_track_at_event(&tl, allocated, 4), 512);
+    assert_int_equal(tl.tracks[allocated].count,
+                     4); /* none at the free that was requested before */
+    assert_int_equal(final_category(&tl, f->gpu, VS_CAT_SLACK), 0);
+    assert_int_equal(final_category(&tl, f->gpu, VS_CAT_RESFREE), 2 * VS_MIB);
+    assert_int_equal(tl.blocks[block].dead_event, 4);
+}
+
+static void a_requested_free_changes_no_track_of_a_host(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = put_alloc(f, f->host, 1000, 1000);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->host, .block = block});
+    const vs_timeline tl = seal(f);
+    assert_int_equal(final_total(&tl, f->host, VS_TRACK_USED), 1000);
+    assert_int_equal(final_category(&tl, f->host, VS_CAT_STAGING), 1000);
+}
+
+static void segments_hold_blocks_until_they_are_free(void **state)
+{
+    fixture *f = *state;
+    put_segment(f, VS_EV_SEGMENT_ALLOC, 2048);
+    const uint32_t block = put_alloc(f, f->gpu, 513, 2048);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    put_segment(f, VS_EV_SEGMENT_FREE, 2048);
+    assert_refused(f, VS_ERR_VALUE, "larger than the segments");
+}
+
 static void used_is_context_others_and_reserved(void **state)
 {
     fixture *f = *state;
@@ -275,6 +334,41 @@ static void recategorising_the_dead_is_refused(void **state)
     put(f, (vs_event){.kind = VS_EV_FREE, .device = f->gpu, .block = block});
     put(f, (vs_event){.kind = VS_EV_RECAT, .device = f->gpu, .block = block});
     assert_refused(f, VS_ERR_VALUE, "freed already");
+}
+
+static void a_free_is_requested_once(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = put_alloc(f, f->gpu, 1, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    assert_refused(f, VS_ERR_VALUE, "event 2 (free_requested of block 0");
+}
+
+static void the_free_of_the_dead_is_not_requested(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = put_alloc(f, f->gpu, 1, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE, .device = f->gpu, .block = block});
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    assert_refused(f, VS_ERR_VALUE, "freed already");
+}
+
+static void the_free_of_a_block_is_not_requested_on_another_memory(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = put_alloc(f, f->gpu, 1, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->host, .block = block});
+    assert_refused(f, VS_ERR_VALUE, "lives on another memory");
+}
+
+static void recategorising_what_was_requested_back_is_refused(void **state)
+{
+    fixture *f = *state;
+    const uint32_t block = put_alloc(f, f->gpu, 1, 512);
+    put(f, (vs_event){.kind = VS_EV_FREE_REQUESTED, .device = f->gpu, .block = block});
+    put(f, (vs_event){.kind = VS_EV_RECAT, .device = f->gpu, .block = block});
+    assert_refused(f, VS_ERR_VALUE, "its category is final");
 }
 
 static void a_block_is_born_once(void **state)
@@ -482,6 +576,10 @@ int main(void)
         TEST(a_request_is_never_charged_more_than_its_block),
         TEST(freeing_gives_back_what_the_allocation_took),
         TEST(recategorising_moves_the_request_and_leaves_the_slack),
+        TEST(a_block_whose_free_was_requested_is_held_and_no_longer_allocated),
+        TEST(a_free_after_its_request_gives_back_the_bytes_only),
+        TEST(a_requested_free_changes_no_track_of_a_host),
+        TEST(segments_hold_blocks_until_they_are_free),
         TEST(used_is_context_others_and_reserved),
         TEST(a_gpu_without_segments_uses_what_its_blocks_cover),
         TEST(a_track_has_a_sample_only_where_its_value_changes),
@@ -492,6 +590,10 @@ int main(void)
         TEST(freeing_what_was_never_allocated_is_refused),
         TEST(a_block_nobody_made_is_refused),
         TEST(recategorising_the_dead_is_refused),
+        TEST(a_free_is_requested_once),
+        TEST(the_free_of_the_dead_is_not_requested),
+        TEST(the_free_of_a_block_is_not_requested_on_another_memory),
+        TEST(recategorising_what_was_requested_back_is_refused),
         TEST(a_block_is_born_once),
         TEST(a_block_is_not_freed_on_another_memory),
         TEST(blocks_cannot_outgrow_their_segments),

@@ -158,11 +158,19 @@ static void the_other_byte_order_is_refused_with_advice(void **state)
     assert_refused(f, "other byte order");
 }
 
+static void an_older_version_says_what_to_do(void **state)
+{
+    fixture *f = *state;
+    f->copy[offsetof(tape_header, version)] = 1;
+    assert_refused(f, "format version 1");
+    assert_refused(f, "made by an older vramscope; simulate the run again");
+}
+
 static void a_newer_version_says_both_numbers(void **state)
 {
     fixture *f = *state;
     f->copy[offsetof(tape_header, version)] = 9;
-    assert_refused(f, "version 9; this program reads version 1");
+    assert_refused(f, "format version 9, this program (" VS_VERSION ") reads version 2");
 }
 
 static void a_short_file_says_how_many_bytes_are_missing(void **state)
@@ -367,7 +375,7 @@ static void the_layout_is_the_documented_one(void **state)
     for (uint32_t i = 0; i < SEC_COUNT; i++) {
         assert_int_equal(layout.offset[i] % TAPE_ALIGN, 0);
     }
-    assert_memory_equal(f->tl.image, "VSTAPE\x1a\x01\x01\x00\x00\x00\x04\x03\x02\x01", 16);
+    assert_memory_equal(f->tl.image, "VSTAPE\x1a\x01\x02\x00\x00\x00\x04\x03\x02\x01", 16);
 }
 
 /* The same on every compiler and at every level of optimisation. When this changes on purpose, files
@@ -375,7 +383,7 @@ static void the_layout_is_the_documented_one(void **state)
 static void a_known_tape_has_known_bytes(void **state)
 {
     fixture *f = *state;
-    assert_true(tape_sum(f->tl.image, f->tl.image_bytes) == UINT64_C(0x111ea9fc4eb165d6));
+    assert_true(tape_sum(f->tl.image, f->tl.image_bytes) == UINT64_C(0xf78d112585be8d94));
 }
 
 int main(void)
@@ -389,6 +397,7 @@ int main(void)
         TEST(a_file_that_is_not_there_is_an_input_error),
         TEST(a_directory_that_is_not_there_cannot_be_written_to),
         TEST(the_other_byte_order_is_refused_with_advice),
+        TEST(an_older_version_says_what_to_do),
         TEST(a_newer_version_says_both_numbers),
         TEST(a_short_file_says_how_many_bytes_are_missing),
         TEST(memory_at_an_odd_address_is_refused),

@@ -153,12 +153,13 @@ static void the_formula_gives_the_published_values(void **state)
 }
 
 /* Categories that can appear in one pane. `other` has the colour of the context and a hatch. */
-static const vs_category gpu_pane[] = {
-    VS_CAT_CONTEXT, VS_CAT_W_FP32, VS_CAT_W_16,    VS_CAT_W_FP8, VS_CAT_Q_INT8, VS_CAT_Q_4BIT,
-    VS_CAT_KV,      VS_CAT_ACT,    VS_CAT_STAGING, VS_CAT_SLACK, VS_CAT_RESFREE};
+static const vs_category gpu_pane[] = {VS_CAT_CONTEXT, VS_CAT_W_FP32, VS_CAT_W_16,
+                                       VS_CAT_W_FP8,   VS_CAT_Q_INT8, VS_CAT_Q_4BIT,
+                                       VS_CAT_KV,      VS_CAT_ACT,    VS_CAT_TENSOR,
+                                       VS_CAT_STAGING, VS_CAT_SLACK,  VS_CAT_RESFREE};
 static const vs_category host_pane[] = {VS_CAT_PINNED, VS_CAT_PAGECACHE, VS_CAT_HOSTHEAP,
                                         VS_CAT_W_FP32, VS_CAT_W_16,      VS_CAT_W_FP8,
-                                        VS_CAT_Q_INT8, VS_CAT_Q_4BIT};
+                                        VS_CAT_Q_INT8, VS_CAT_Q_4BIT,    VS_CAT_TENSOR};
 
 static double least_distance(const vs_style *style, const vs_category *pane, size_t count)
 {

@@ -50,7 +50,7 @@ static void put_total(vs_outfile *out, const vs_tw_track *track)
 static bool has_category(uint8_t kind)
 {
     return kind == VS_EV_ALLOC || kind == VS_EV_FREE || kind == VS_EV_RECAT ||
-           kind == VS_EV_LEVEL;
+           kind == VS_EV_LEVEL || kind == VS_EV_FREE_REQUESTED;
 }
 
 static bool has_addr(uint8_t kind)

@@ -177,6 +177,7 @@ static void put_if_instant(writer *w, const vs_event *event)
     case VS_EV_SEGMENT_UNMAP:
     case VS_EV_LEVEL:
     case VS_EV_PROGRESS:
+    case VS_EV_FREE_REQUESTED:
     case VS_EV_COUNT: return;
     }
 }

@@ -1,5 +1,6 @@
-/* The tables of VIEWER-design section 6. Fills, text colours and hatches are the design's;
- * seams are the fill mixed with 35 % black. */
+/* The tables of VIEWER-design section 6. Fills, text colours and hatches are the design's; seams are the fill mixed
+ * with 35 % black. `tensor` came later: of all colours that can be told from both plots it is the farthest from every other
+ * category (13.2 at least, tests/viz/test_style.c), and without a hue, as what it stands for is not known. */
 #include "viz/ui/style.h"
 
 #define BLACK           VS_RGB(0x101418)
@@ -29,7 +30,7 @@
     [VS_CAT_OTHER] = HATCHED(0x777E87, VS_HATCH_VERTICAL, INK(110, 0x000000), BLACK),          \
     [VS_CAT_W_FP32] = PLAIN(0x223FA4, WHITE), [VS_CAT_W_16] = PLAIN(0x166BE9, WHITE),          \
     [VS_CAT_Q_INT8] = PLAIN(0x157958, WHITE), [VS_CAT_Q_4BIT] = PLAIN(0x43B18C, BLACK),        \
-    [VS_CAT_KV] = PLAIN(0xCB81C5, BLACK),                                                      \
+    [VS_CAT_KV] = PLAIN(0xCB81C5, BLACK), [VS_CAT_TENSOR] = PLAIN(0x645A78, WHITE),            \
     [VS_CAT_STAGING] = HATCHED(0xE6710A, VS_HATCH_DIAGONAL, INK(80, 0x000000), BLACK),         \
     [VS_CAT_SLACK] = HATCHED(0x7B3A27, VS_HATCH_CROSS, INK(90, 0x000000), WHITE),              \
     [VS_CAT_PINNED] = PLAIN(0xA98DCE, BLACK), [VS_CAT_HOSTHEAP] = PLAIN(0xB3762D, BLACK)
@@ -114,9 +115,10 @@ static const vs_style styles[VS_THEME_COUNT] = {
 static const char *const theme_names[VS_THEME_COUNT] = {"dark", "light", "contrast"};
 
 const vs_category vs_stack_order[VS_CAT_COUNT] = {
-    VS_CAT_OTHER,  VS_CAT_CONTEXT, VS_CAT_W_FP32, VS_CAT_W_16,     VS_CAT_W_FP8,
-    VS_CAT_Q_INT8, VS_CAT_Q_4BIT,  VS_CAT_KV,     VS_CAT_ACT,      VS_CAT_STAGING,
-    VS_CAT_SLACK,  VS_CAT_RESFREE, VS_CAT_PINNED, VS_CAT_HOSTHEAP, VS_CAT_PAGECACHE,
+    VS_CAT_OTHER,   VS_CAT_CONTEXT, VS_CAT_W_FP32,   VS_CAT_W_16,
+    VS_CAT_W_FP8,   VS_CAT_Q_INT8,  VS_CAT_Q_4BIT,   VS_CAT_KV,
+    VS_CAT_ACT,     VS_CAT_TENSOR,  VS_CAT_STAGING,  VS_CAT_SLACK,
+    VS_CAT_RESFREE, VS_CAT_PINNED,  VS_CAT_HOSTHEAP, VS_CAT_PAGECACHE,
 };
 
 const char *vs_theme_name(vs_theme theme)

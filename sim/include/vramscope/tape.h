@@ -33,6 +33,7 @@
     X(VS_CAT_Q_4BIT, "q_4bit", "quantised 4-bit")                                              \
     X(VS_CAT_KV, "kv", "KV cache")                                                             \
     X(VS_CAT_ACT, "act", "activations")                                                        \
+    X(VS_CAT_TENSOR, "tensor", "tensors")                                                      \
     X(VS_CAT_STAGING, "staging", "staging")                                                    \
     X(VS_CAT_SLACK, "frag", "rounding waste")                                                  \
     X(VS_CAT_RESFREE, "resfree", "reserved, free")                                             \
@@ -67,7 +68,8 @@ const char *vs_category_label(vs_category category); /* "quantised 4-bit" */
     X(VS_EV_PHASE, "phase")             /* a phase begins: name */                         \
     X(VS_EV_PROGRESS, "progress")       /* size_bytes of the checkpoint's bytes are in their final place */ \
     X(VS_EV_SURFACE, "surface")         /* where the program notices an earlier failure */ \
-    X(VS_EV_MARK, "mark")
+    X(VS_EV_MARK, "mark")                                                                      \
+    X(VS_EV_FREE_REQUESTED, "free_requested") /* free asked for, block still held until its FREE: streams use it */
 
 /* clang-format on */
 
@@ -91,9 +93,10 @@ typedef struct {
     vs_bytes asked_bytes;
     uint64_t addr; /* simulated or recorded device address */
     uint64_t extra;
-    uint32_t block; /* from vs_tape_new_block; ALLOC, FREE and RECAT only: a sealed tape has
-                           VS_NO_BLOCK in every other kind */
-    uint32_t name;  /* string id: tensor, phase */
+    /* from vs_tape_new_block; ALLOC, FREE, RECAT and FREE_REQUESTED only: a sealed tape has VS_NO_BLOCK in every
+     * other kind */
+    uint32_t block;
+    uint32_t name; /* string id: tensor, phase */
     uint32_t stream;
     uint8_t kind;     /* vs_event_kind */
     uint8_t device;   /* index from vs_tape_add_device */
@@ -157,8 +160,8 @@ typedef struct {
 typedef enum {
     VS_TRACK_CATEGORY,  /* bytes of one category on one device */
     VS_TRACK_USED,      /* GPU: context + other + reserved; host: sum of its categories */
-    VS_TRACK_ALLOCATED, /* torch allocated_bytes: block sizes, slack included */
-    VS_TRACK_TENSORS,   /* requests rounded to 512 B, no slack */
+    VS_TRACK_ALLOCATED, /* torch allocated_bytes: block sizes, until their FREE_REQUESTED */
+    VS_TRACK_TENSORS,   /* the same with requests rounded to 512 B, no slack */
     VS_TRACK_RESERVED,  /* torch reserved_bytes */
     VS_TRACK_PROGRESS   /* checkpoint bytes in final place */
 } vs_track_role;
