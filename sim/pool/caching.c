@@ -76,11 +76,8 @@ static uint32_t search_expandable(const vs_pool *pool, const freeset *set, uint3
 }
 
 /* The free block to use, still in its set; 0: a miss. */
-static inline uint32_t search(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
+static inline uint32_t candidate(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
-    if (pool->counts_searches) {
-        pool->search_count[vsp_is_small_home(home)]++;
-    }
     const freeset *set = &pool->homes[home]->free;
     uint32_t slot = vsp_freeset_at_least(set, pool->blocks, rounded_bytes);
     if (slot != 0 && pool->blocks[slot].range != 0) {
@@ -96,6 +93,19 @@ static inline uint32_t search(vs_pool *pool, uint32_t home, uint64_t rounded_byt
         return size >= max_split ? 0 : slot;
     }
     return size - rounded_bytes >= pool->conf.max_non_split_bytes ? 0 : slot;
+}
+
+uint32_t vsp_candidate(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
+{
+    return candidate(pool, home, rounded_bytes);
+}
+
+static inline uint32_t search(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
+{
+    if (pool->counts_searches) {
+        pool->search_count[vsp_is_small_home(home)]++;
+    }
+    return candidate(pool, home, rounded_bytes);
 }
 
 /* ---- splitting [4.1, 4.2] --------------------------------------------------------------------------- */
@@ -189,6 +199,22 @@ static inline void count_allocation(vs_pool *pool, pool_counts *counts, const po
     }
 }
 
+static inline void count_new(vs_pool *pool, pool_counts *counts, pool_block *block,
+                             uint32_t name)
+{
+    count_allocation(pool, counts, block);
+    if (pool->tape != NULL) {
+        block->used.tape_block = vs_tape_new_block(pool->tape);
+        vsp_tape_block(pool, VS_EV_ALLOC, block, name);
+    }
+}
+
+void vsp_count_new(vs_pool *pool, uint32_t slot, uint32_t name)
+{
+    pool_block *block = &pool->blocks[slot];
+    count_new(pool, vsp_counts_of(pool, block->home), block, name);
+}
+
 vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *request,
                               vs_block *out)
 {
@@ -234,11 +260,7 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     block->used.counted_bytes =
         (request->flags & VS_REQUEST_UNCOUNTED) != 0 ? 0 : rounded_bytes;
     block->used.notes = 0;
-    count_allocation(pool, counts, block);
-    if (pool->tape != NULL) {
-        block->used.tape_block = vs_tape_new_block(pool->tape);
-        vsp_tape_block(pool, VS_EV_ALLOC, block, request->name);
-    }
+    count_new(pool, counts, block, request->name);
     out->id = handle_of(block, slot);
     return VS_ALLOC_OK;
 }
@@ -405,17 +427,13 @@ void vsp_complete_pending(vs_pool *pool, uint32_t slot)
     complete_free(pool, counts, slot);
 }
 
-void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
+static inline void count_request_to_free(vs_pool *pool, pool_counts *counts,
+                                         const pool_block *freed)
 {
-    const uint32_t slot = vsp_live_slot(pool, block);
-    pool_block *freed = &pool->blocks[slot];
-    vs_assert(freed->state == SLOT_ALLOCATED);
-    pool->now = now;
+    pool_counts *all = &pool->counts[VS_STAT_ALL];
     if (pool->has_grown) {
         vsp_note_peaks(pool);
     }
-    pool_counts *counts = vsp_counts_of(pool, freed->home);
-    pool_counts *all = &pool->counts[VS_STAT_ALL];
     vsp_count_down(&counts->allocation, &all->allocation, 1);
     vsp_count_down(&counts->allocated_bytes, &all->allocated_bytes, freed->size_bytes);
     vsp_gauge_down(&pool->tensor_bytes, freed->used.counted_bytes);
@@ -424,14 +442,60 @@ void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
         pool->oversize_allocations.current > 0) {
         vsp_gauge_down(&pool->oversize_allocations, 1);
     }
+}
+
+static void begin_pending(vs_pool *pool, pool_counts *counts, uint32_t slot)
+{
+    pool_block *freed = &pool->blocks[slot];
+    freed->state = SLOT_PENDING;
+    count_pending(counts, freed->size_bytes);
+    count_pending(&pool->counts[VS_STAT_ALL], freed->size_bytes);
+    if (pool->tape != NULL) {
+        vsp_tape_block(pool, VS_EV_FREE_REQUESTED, freed, VS_NO_NAME);
+    }
+}
+
+void vsp_begin_pending(vs_pool *pool, uint32_t slot)
+{
+    pool_counts *counts = vsp_counts_of(pool, pool->blocks[slot].home);
+    count_request_to_free(pool, counts, &pool->blocks[slot]);
+    begin_pending(pool, counts, slot);
+    pool->blocks[slot].event_count = 1;
+    pool->held_frees++;
+}
+
+void vs_pool_free(vs_pool *pool, vs_ns now, vs_block block)
+{
+    const uint32_t slot = vsp_live_slot(pool, block);
+    pool_block *freed = &pool->blocks[slot];
+    vs_assert(freed->state == SLOT_ALLOCATED);
+    pool->now = now;
+    pool_counts *counts = vsp_counts_of(pool, freed->home);
+    count_request_to_free(pool, counts, freed);
     if (freed->used.notes == 0) {
         complete_free(pool, counts, slot);
         return;
     }
-    freed->state = SLOT_PENDING;
-    count_pending(counts, freed->size_bytes);
-    count_pending(all, freed->size_bytes);
+    begin_pending(pool, counts, slot);
     vsp_record_events(pool, slot);
+}
+
+void vs_pool_free_begin(vs_pool *pool, vs_ns now, vs_block block)
+{
+    const uint32_t slot = vsp_live_slot(pool, block);
+    vs_assert(pool->blocks[slot].state == SLOT_ALLOCATED && pool->blocks[slot].used.notes == 0);
+    pool->now = now;
+    vsp_begin_pending(pool, slot);
+}
+
+void vs_pool_free_end(vs_pool *pool, vs_ns now, vs_block block)
+{
+    const uint32_t slot = vsp_live_slot(pool, block);
+    vs_assert(pool->blocks[slot].state == SLOT_PENDING && pool->blocks[slot].event_count == 1);
+    pool->now = now;
+    pool->blocks[slot].event_count = 0;
+    pool->held_frees--;
+    vsp_complete_pending(pool, slot);
 }
 
 void vs_pool_recategorise(vs_pool *pool, vs_ns now, vs_block block, vs_category category)

@@ -343,7 +343,7 @@ static bool check_events(const vs_pool *pool, const recount *sum, vs_err *err)
             return false;
         }
     }
-    return holds(events == pool->event_total && events == sum->events,
+    return holds(events == pool->event_total && events + pool->held_frees == sum->events,
                  "every event is counted once", err);
 }
 

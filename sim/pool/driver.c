@@ -106,6 +106,14 @@ static void model_mem_get_info(void *ctx, vs_bytes *out_free, vs_bytes *out_tota
                     : 0;
 }
 
+static void model_synchronize(void *ctx)
+{
+    const vs_model_driver *driver = ctx;
+    if (driver->on_synchronize != NULL) {
+        driver->on_synchronize(driver->on_synchronize_ctx);
+    }
+}
+
 vs_driver vs_model_driver_calls(vs_model_driver *driver)
 {
     return (vs_driver){.ctx = driver,
@@ -115,5 +123,6 @@ vs_driver vs_model_driver_calls(vs_model_driver *driver)
                        .map_page = model_map,
                        .unmap_page = model_unmap,
                        .free_range = model_free_range,
-                       .mem_get_info = model_mem_get_info};
+                       .mem_get_info = model_mem_get_info,
+                       .synchronize = model_synchronize};
 }

@@ -15,7 +15,7 @@
 
 /* ---- the list of unmapped blocks ------------------------------------------------------ */
 
-static void unmapped_insert(vs_pool *pool, uint32_t slot)
+void vsp_unmapped_insert(vs_pool *pool, uint32_t slot)
 {
     pool_home *home = vsp_home_of(pool, slot);
     pool_block *block = &pool->blocks[slot];
@@ -88,6 +88,21 @@ static uint64_t range_bytes(const vs_pool *pool, uint64_t page_bytes)
     return pages * page_bytes;
 }
 
+uint32_t vsp_take_range(vs_pool *pool, const pool_range *range)
+{
+    if (!grow_ranges(pool)) {
+        return 0;
+    }
+    uint32_t index = pool->range_unused;
+    if (index != 0) {
+        pool->range_unused = pool->ranges[index].next_unused;
+    } else {
+        index = pool->range_count++;
+    }
+    pool->ranges[index] = *range;
+    return index;
+}
+
 /* A fresh range as one unmapped block; 0 when address space or arena run out. */
 static uint32_t new_range(vs_pool *pool, uint32_t home)
 {
@@ -102,21 +117,16 @@ static uint32_t new_range(vs_pool *pool, uint32_t home)
     if (!pool->driver.reserve_range(pool->driver.ctx, size, &addr)) {
         return 0;
     }
-    uint32_t index = pool->range_unused;
-    if (index != 0) {
-        pool->range_unused = pool->ranges[index].next_unused;
-    } else {
-        index = pool->range_count++;
-    }
-    pool->ranges[index] =
-        (pool_range){.addr = addr, .size_bytes = size, .page_bytes = page, .home = home};
+    const uint32_t index = vsp_take_range(
+        pool,
+        &(pool_range){.addr = addr, .size_bytes = size, .page_bytes = page, .home = home});
     const uint32_t slot = vsp_slot_take(pool);
     pool_block *block = &pool->blocks[slot];
     block->addr = addr;
     block->size_bytes = size;
     block->home = home;
     block->range = index;
-    unmapped_insert(pool, slot);
+    vsp_unmapped_insert(pool, slot);
     return slot;
 }
 
@@ -178,7 +188,7 @@ static bool map_front(vs_pool *pool, uint32_t slot, uint64_t want_bytes)
         }
         block->next = rest_slot;
         block->size_bytes = mapped;
-        unmapped_insert(pool, rest_slot);
+        vsp_unmapped_insert(pool, rest_slot);
     }
     vsp_merge(pool, slot, block->prev, SLOT_FREE);
     vsp_merge(pool, slot, block->next, SLOT_FREE);
@@ -281,7 +291,7 @@ void vsp_unmap(vs_pool *pool, uint32_t slot)
     const uint64_t first =
         (start + range.page_bytes - 1u) / range.page_bytes * range.page_bytes;
     const uint64_t last = end / range.page_bytes * range.page_bytes;
-    if (first >= last) {
+    if (first >= last || !vsp_may_release(pool, slot, range.addr + first, last - first)) {
         return;
     }
     if (!vsp_reserve_slots(pool, UNMAP_SLOTS)) {
@@ -303,7 +313,7 @@ void vsp_unmap(vs_pool *pool, uint32_t slot)
     block->size_bytes = last - first;
     vsp_merge(pool, slot, block->prev, SLOT_UNMAPPED);
     vsp_merge(pool, slot, block->next, SLOT_UNMAPPED);
-    unmapped_insert(pool, slot);
+    vsp_unmapped_insert(pool, slot);
 
     const pool_home *home = vsp_home_of(pool, slot);
     pool_counts *counts = vsp_counts_of(pool, pool->blocks[slot].home);

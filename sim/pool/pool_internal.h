@@ -146,6 +146,7 @@ struct vs_pool {
     uint32_t note_capacity;
     uint32_t note_unused;
     uint32_t event_total; /* outstanding over all streams */
+    uint32_t held_frees;  /* begun by vs_pool_free_begin and not ended */
 
     uint64_t search_count[2]; /* [is_small] [6.3] */
     uint64_t driver_total;    /* bytes of segments and mapped pages */
@@ -288,6 +289,12 @@ void vsp_take_free(vs_pool *pool, uint32_t slot);
 /* The last event of a pending block is done [10.2]. */
 void vsp_complete_pending(vs_pool *pool, uint32_t slot);
 vs_block vsp_handle(const vs_pool *pool, uint32_t slot);
+/* A search that does not count. 0: a miss. */
+uint32_t vsp_candidate(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
+/* A block that was just handed out or seeded, into the statistics and onto the tape. */
+void vsp_count_new(vs_pool *pool, uint32_t slot, uint32_t name);
+/* Its free is requested: no longer allocated, pending until its events are done. */
+void vsp_begin_pending(vs_pool *pool, uint32_t slot);
 
 /* The slot of an allocated or pending block; a stale or foreign handle is a mistake in the calling code. */
 static inline uint32_t vsp_live_slot(const vs_pool *pool, vs_block handle)
@@ -321,6 +328,10 @@ void vsp_adopt_conf(vs_pool *pool, const vs_alloc_conf *conf);
  * 0: out of memory, or pool->is_exhausted. */
 uint32_t vsp_obtain(vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
 void vsp_release_all(vs_pool *pool); /* [6.4] */
+/* A free block that covers its whole segment goes back to the driver. */
+void vsp_release_segment(vs_pool *pool, uint32_t slot);
+/* What the driver says to that; true when it has nothing to say. */
+bool vsp_may_release(const vs_pool *pool, uint32_t slot, uint64_t addr, uint64_t size_bytes);
 /* Works out limit_bytes, has_limit and counts_searches from conf. */
 void vsp_apply_limit(vs_pool *pool);
 
@@ -332,6 +343,10 @@ uint32_t vsp_expand(vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
 /* [9.5] Also drops the range when nothing of it is left. */
 void vsp_unmap(vs_pool *pool, uint32_t slot);
 void vsp_unmapped_remove(vs_pool *pool, uint32_t slot);
+/* Makes the block unmapped and puts it into its home's list. */
+void vsp_unmapped_insert(vs_pool *pool, uint32_t slot);
+/* Index of a new range; 0 when the arena is exhausted. */
+uint32_t vsp_take_range(vs_pool *pool, const pool_range *range);
 
 /* ---- streams: stream.c -------------------------------------------------------------------------------- */
 

@@ -67,8 +67,19 @@ static uint32_t new_segment(vs_pool *pool, uint32_t home, uint64_t rounded_bytes
     return slot;
 }
 
-/* A free block that covers its whole segment goes back to the driver. */
-static void release_segment(vs_pool *pool, uint32_t slot)
+bool vsp_may_release(const vs_pool *pool, uint32_t slot, uint64_t addr, uint64_t size_bytes)
+{
+    return pool->driver.may_release == NULL ||
+           pool->driver.may_release(pool->driver.ctx, vsp_home_of(pool, slot)->stream, addr,
+                                    size_bytes);
+}
+
+static bool may_go(const vs_pool *pool, uint32_t slot)
+{
+    return vsp_may_release(pool, slot, pool->blocks[slot].addr, pool->blocks[slot].size_bytes);
+}
+
+void vsp_release_segment(vs_pool *pool, uint32_t slot)
 {
     const pool_home *home = vsp_home_of(pool, slot);
     const uint64_t addr = pool->blocks[slot].addr;
@@ -134,13 +145,13 @@ static uint64_t gc_round(vs_pool *pool, gc_candidates *left)
             /* Expandable blocks are left alone from 2.5 on; before, PyTorch stopped with an
              * internal error there (PR 134338), so there is nothing else to model. */
             if (vsp_is_split(pool, slot) || pool->blocks[slot].range != 0 ||
-                (double)age < threshold) {
+                (double)age < threshold || !may_go(pool, slot)) {
                 continue;
             }
             released += pool->blocks[slot].size_bytes;
             left->age_sum -= age;
             left->count--;
-            release_segment(pool, slot);
+            vsp_release_segment(pool, slot);
         }
     }
     return released;
@@ -180,17 +191,17 @@ static bool release_oversize(vs_pool *pool, uint32_t home, uint64_t rounded_byte
     const uint64_t key = rounded_bytes > max_split ? rounded_bytes : max_split;
     const freeset *set = &pool->homes[home]->free;
     const uint32_t enough = vsp_freeset_at_least(set, pool->blocks, key);
-    if (enough != 0 && is_whole_segment(pool, enough)) {
-        release_segment(pool, enough);
+    if (enough != 0 && is_whole_segment(pool, enough) && may_go(pool, enough)) {
+        vsp_release_segment(pool, enough);
         return true;
     }
     uint64_t released = 0;
     uint32_t slot = vsp_freeset_below(set, pool->blocks, key);
     while (slot != 0 && released < key && pool->blocks[slot].size_bytes >= max_split) {
         const uint32_t lower = vsp_freeset_prev(set, pool->blocks, slot);
-        if (is_whole_segment(pool, slot)) {
+        if (is_whole_segment(pool, slot) && may_go(pool, slot)) {
             released += pool->blocks[slot].size_bytes;
-            release_segment(pool, slot);
+            vsp_release_segment(pool, slot);
         }
         slot = lower;
     }
@@ -223,18 +234,22 @@ static void release_home(vs_pool *pool, const pool_home *home, block_chain *chai
         next = vsp_freeset_next(&home->free, pool->blocks, slot);
         if (pool->blocks[slot].range != 0) {
             chain_append(pool, chain, slot);
-        } else if (!vsp_is_split(pool, slot)) {
-            release_segment(pool, slot);
+        } else if (!vsp_is_split(pool, slot) && may_go(pool, slot)) {
+            vsp_release_segment(pool, slot);
         }
     }
 }
 
-/* Unmapping changes the set, so expandable blocks are noted first, in set order. */
-static void release_pool(vs_pool *pool, bool is_small)
+/* One pool of a group: the default one (0) or a private one. Unmapping changes the set, so expandable blocks are noted
+ * first, in set order. */
+static void release_pool(vs_pool *pool, bool is_small, uint64_t group)
 {
     block_chain chain = {0, 0};
     for (uint32_t i = 0; i < pool->home_order_count[is_small]; i++) {
-        release_home(pool, pool->homes[pool->home_order[is_small][i]], &chain);
+        const pool_home *home = pool->homes[pool->home_order[is_small][i]];
+        if (home->stream >> VS_POOL_PRIVATE_SHIFT == group) {
+            release_home(pool, home, &chain);
+        }
     }
     uint32_t slot = chain.first;
     while (slot != 0) {
@@ -244,13 +259,33 @@ static void release_pool(vs_pool *pool, bool is_small)
     }
 }
 
+/* The smallest private pool above `group`, 0: none. */
+static uint64_t next_group(const vs_pool *pool, uint64_t group)
+{
+    uint64_t found = 0;
+    for (unsigned is_small = 0; is_small < 2; is_small++) {
+        for (uint32_t i = 0; i < pool->home_order_count[is_small]; i++) {
+            const uint64_t of_home =
+                pool->homes[pool->home_order[is_small][i]]->stream >> VS_POOL_PRIVATE_SHIFT;
+            if (of_home > group && (found == 0 || of_home < found)) {
+                found = of_home;
+            }
+        }
+    }
+    return found;
+}
+
 void vsp_release_all(vs_pool *pool)
 {
     vsp_synchronize_events(pool);
     vsp_settle_loose(pool);
     pool->num_sync_all_streams++;
-    release_pool(pool, false);
-    release_pool(pool, true);
+    release_pool(pool, false, 0);
+    release_pool(pool, true, 0);
+    for (uint64_t group = next_group(pool, 0); group != 0; group = next_group(pool, group)) {
+        release_pool(pool, true, group); /* the private ones: small first */
+        release_pool(pool, false, group);
+    }
 }
 
 void vs_pool_empty_cache(vs_pool *pool, vs_ns now)

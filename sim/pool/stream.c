@@ -207,4 +207,7 @@ void vsp_synchronize_events(vs_pool *pool)
         stream->unfinished = 0;
         finish_events(pool, stream, 0);
     }
+    if (pool->driver.synchronize != NULL) {
+        pool->driver.synchronize(pool->driver.ctx);
+    }
 }

@@ -68,6 +68,11 @@ typedef struct {
     void (*unmap_page)(void *ctx, uint64_t addr, vs_bytes page_bytes);
     void (*free_range)(void *ctx, uint64_t addr, vs_bytes size_bytes);
     void (*mem_get_info)(void *ctx, vs_bytes *out_free, vs_bytes *out_total);
+    /* For a replay, both NULL otherwise. Whether a free segment, or mapped pages, may go back now: false leaves them where
+     * they are, as if somebody held them. */
+    bool (*may_release)(void *ctx, uint64_t stream, uint64_t addr, vs_bytes size_bytes);
+    /* Step 1 of [6.4], waiting for every event: the replay ends the frees it began with vs_pool_free_begin. */
+    void (*synchronize)(void *ctx);
 } vs_driver;
 
 /* The modelled driver: fails when in_use + size rounded up to 2 MiB would exceed total;
@@ -78,6 +83,9 @@ typedef struct {
     uint64_t next_addr;    /* set by init */
     uint64_t malloc_calls; /* all calls, failed ones too: the loader charges time for them */
     uint64_t free_calls;
+    /* NULL, or what is called when the allocator waits for every event (vs_driver.synchronize) */
+    void (*on_synchronize)(void *ctx);
+    void *on_synchronize_ctx;
 } vs_model_driver;
 
 void vs_model_driver_init(vs_model_driver *driver, vs_bytes total_bytes, vs_bytes in_use_bytes);
@@ -102,9 +110,13 @@ typedef struct {
 /* NULL only when the arena is exhausted. */
 VS_MUST_CHECK vs_pool *vs_pool_new(vs_arena *arena, const vs_pool_desc *desc);
 
+/* A private pool (CUDA graphs, MemPool [10.4]) is told by the high bits of a stream: 0 is the default pool. Its blocks
+ * serve its own requests only. Whether its segments may go back is the driver's word (may_release). */
+#define VS_POOL_PRIVATE_SHIFT 32u
+
 typedef struct {
     vs_bytes size_bytes;  /* as asked, > 0 (0 is the caller's null tensor [1.1]) */
-    uint64_t stream;      /* 0: default stream */
+    uint64_t stream;      /* 0: default stream; see VS_POOL_PRIVATE_SHIFT */
     vs_category category; /* for the tape */
     uint32_t name;        /* for the tape: string id */
     uint8_t flags;        /* VS_REQUEST_* */
@@ -137,6 +149,10 @@ void vs_pool_empty_cache(vs_pool *pool, vs_ns now);
 VS_MUST_CHECK bool vs_pool_record_stream(vs_pool *pool, vs_block block, uint64_t stream);
 void vs_pool_stream_busy(vs_pool *pool, uint64_t stream);
 void vs_pool_stream_done(vs_pool *pool, uint64_t stream);
+
+/* A free whose end somebody else tells, as a recording does: the block is pending until vs_pool_free_end. */
+void vs_pool_free_begin(vs_pool *pool, vs_ns now, vs_block block);
+void vs_pool_free_end(vs_pool *pool, vs_ns now, vs_block block);
 
 /* set_per_process_memory_fraction, 0 to 1 */
 void vs_pool_set_fraction(vs_pool *pool, double fraction);
@@ -177,6 +193,9 @@ typedef struct {
 /* The figures as of this call, worked out from what the fast path counts (about 150 numbers): call again
  * after further operations. The memory belongs to the pool and is reused by the next call. */
 const vs_pool_stats *vs_pool_get_stats(const vs_pool *pool);
+/* allocated_bytes and reserved_bytes of all, current. O(1). */
+vs_bytes vs_pool_allocated(const vs_pool *pool);
+vs_bytes vs_pool_reserved(const vs_pool *pool);
 void vs_pool_reset_peak(vs_pool *pool);
 void vs_pool_reset_accumulated(vs_pool *pool);
 
@@ -202,7 +221,7 @@ VS_MUST_CHECK const char *vs_oom_message(vs_arena *arena, const vs_oom_info *inf
                                          vs_torch_version torch, uint32_t gpu_index,
                                          vs_bytes process_bytes);
 
-/* ---- looking inside -------------------------------------------------------------------------------------- */
+/* ---- a state from outside -------------------------------------------------------------------------------- */
 
 typedef enum {
     VS_BLOCK_ALLOCATED,
@@ -210,6 +229,45 @@ typedef enum {
     VS_BLOCK_FREE,
     VS_BLOCK_UNMAPPED
 } vs_block_state;
+
+/* What a recording tells of the time before it began, and where a replay follows it against our own decision. */
+
+/* A piece of a segment, in address order; they tile it. */
+typedef struct {
+    vs_bytes size_bytes;
+    vs_bytes asked_bytes; /* allocated and pending */
+    uint32_t name;        /* for the tape */
+    vs_block_state state; /* neighbours are never both free, nor both unmapped */
+    vs_category category;
+} vs_pool_piece;
+
+typedef struct {
+    uint64_t addr;
+    uint64_t stream;
+    bool is_small;
+    bool is_expandable; /* a range: the pieces may be unmapped, in whole pages */
+    const vs_pool_piece *pieces;
+    uint32_t piece_count;
+} vs_pool_seed;
+
+/* Adds a segment or range that exists already. out: piece_count handles, {0} for what is free. False when the
+ * arena is exhausted. */
+VS_MUST_CHECK bool vs_pool_add_seed(vs_pool *pool, vs_ns now, const vs_pool_seed *seed,
+                                    vs_block *out);
+/* Puts the request's block at addr, whatever a search would say; how much of what is behind it goes with it is as
+ * always [4.1]. False when addr is not in a free block with room. O(blocks). */
+VS_MUST_CHECK bool vs_pool_place(vs_pool *pool, vs_ns now, uint64_t addr,
+                                 const vs_pool_request *request, vs_block *out);
+/* [1.2] */
+vs_bytes vs_pool_round(const vs_pool *pool, vs_bytes asked_bytes);
+/* Returns the segment at addr to the driver. False when it is not there or not wholly free. O(blocks). */
+VS_MUST_CHECK bool vs_pool_drop_segment(vs_pool *pool, vs_ns now, uint64_t addr);
+/* Would this request be served from what is free now? Changes nothing that counts. */
+bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request);
+/* Would it fit where this pending block lies, once that is free? */
+bool vs_pool_would_fit(vs_pool *pool, const vs_pool_request *request, vs_block pending);
+
+/* ---- looking inside -------------------------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t segment_addr; /* start of its segment or expandable range */
