@@ -208,6 +208,30 @@ static bool release_oversize(vs_pool *pool, uint32_t home, uint64_t rounded_byte
     return released >= key;
 }
 
+bool vs_pool_oversize_victim(vs_pool *pool, const vs_pool_request *request, uint64_t *out_addr)
+{
+    const uint64_t max_split = pool->conf.max_split_bytes;
+    const uint64_t rounded_bytes = vsp_round(pool, request->size_bytes);
+    const uint32_t home =
+        vsp_find_home(pool, rounded_bytes <= SMALL_LIMIT_BYTES, request->stream);
+    if (max_split == VS_POOL_UNLIMITED || home == UINT32_MAX) {
+        return false;
+    }
+    vsp_settle_loose(pool);
+    const uint64_t key = rounded_bytes > max_split ? rounded_bytes : max_split;
+    const freeset *set = &pool->homes[home]->free;
+    uint32_t slot = vsp_freeset_at_least(set, pool->blocks, key);
+    if (slot == 0 || !is_whole_segment(pool, slot)) {
+        slot = vsp_freeset_below(set, pool->blocks, key);
+    }
+    if (slot == 0 || pool->blocks[slot].size_bytes < max_split ||
+        !is_whole_segment(pool, slot)) {
+        return false;
+    }
+    *out_addr = pool->blocks[slot].addr;
+    return true;
+}
+
 /* ---- everything [6.4] ----------------------------------------------------------------------------- */
 
 /* Blocks noted for unmapping, chained through the blocks. */

@@ -264,6 +264,8 @@ vs_bytes vs_pool_round(const vs_pool *pool, vs_bytes asked_bytes);
 VS_MUST_CHECK bool vs_pool_drop_segment(vs_pool *pool, vs_ns now, uint64_t addr);
 /* Would this request be served from what is free now? Changes nothing that counts. */
 bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request);
+/* The segment that would go back first if this request missed and the driver had nothing, [6.2]. False: none of that kind. */
+bool vs_pool_oversize_victim(vs_pool *pool, const vs_pool_request *request, uint64_t *out_addr);
 /* Would it fit where this pending block lies, once that is free? */
 bool vs_pool_would_fit(vs_pool *pool, const vs_pool_request *request, vs_block pending);
 

@@ -4,7 +4,7 @@
  * it gives the segments and pages that were given then, at their addresses, and is out of memory where the real one was.
  * What our allocator then does is compared event by event with what was recorded
  * (specs/torch-caching-allocator.md [17]). "identical" is said only when everything comparable was equal and
- * nothing had to be put right.
+ * no recorded decision had to be forced on our allocator.
  *
  * Everything lives in the arenas of the desc; no destructor. One thread. */
 #ifndef VS_REPLAY_H
@@ -40,6 +40,16 @@ typedef struct {
     uint64_t ours;
 } vs_replay_difference;
 
+/* The allocator now and then: fragmentation over time. */
+typedef struct {
+    uint32_t event;
+    vs_ns time_ns;
+    vs_bytes allocated;
+    vs_bytes reserved;
+} vs_replay_sample;
+
+#define VS_REPLAY_SAMPLES 64u
+
 typedef struct {
     uint32_t ordinal;
     uint64_t events;
@@ -73,6 +83,8 @@ typedef struct {
     vs_oom_info oom;
     vs_bytes peak_unused_bytes; /* the most that was reserved and not allocated */
     uint32_t peak_event;        /* of reserved */
+    uint32_t sample_count; /* after every (events / VS_REPLAY_SAMPLES)-th event, and the last */
+    vs_replay_sample samples[VS_REPLAY_SAMPLES + 1u];
 } vs_replay_device;
 
 typedef struct {

@@ -188,8 +188,9 @@ typedef struct {
 typedef struct {
     vs_trace_format format;
     const char *path;
-    const char *made_by; /* "PyTorch 2.6 to 2.7", "" when not known */
-    uint64_t epoch_ns;   /* of time 0, since 1970; 0: not known */
+    uint32_t torch_since; /* first release it can be from, 206 for 2.6; 0: not known */
+    const char *made_by;  /* "PyTorch 2.6 to 2.7", "" when not known */
+    uint64_t epoch_ns;    /* of time 0, since 1970; 0: not known */
     bool has_time;
     uint32_t device_count;
     const vs_rec_device *devices;
