@@ -277,12 +277,12 @@ static bool read_input(vs_recording *out, vs_input *in, vs_trace_format format,
     switch (format) {
     case VS_TRACE_TAPE:
         return vs_fail(err, VS_ERR_USAGE, "a tape is no recording: it is opened as it is");
-    case VS_TRACE_SNAPSHOT:
     case VS_TRACE_CHROME: return read_chrome(out, in, desc, err);
     case VS_TRACE_TIMELINE: return read_timeline(out, in, desc, err);
-    case VS_TRACE_NSYS:
     case VS_TRACE_RMM: return read_rmm(out, in, desc, err);
     case VS_TRACE_SMI: return read_smi(out, in, desc, err);
+    case VS_TRACE_SNAPSHOT:
+    case VS_TRACE_NSYS:
     case VS_TRACE_RECORDER:
     case VS_TRACE_FORMAT_COUNT: break;
     }
