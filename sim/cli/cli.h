@@ -1,12 +1,13 @@
 /* cli/cli.h - the command line: the only code of sim/ that prints and that chooses an exit status.
  *
- * Exit status (CONTRACT.md): 0 the command did its work, 1 error, 2 usage, 3 out of memory and --fail-on-oom. */
+ * Exit status (CONTRACT.md): 0 the command did its work, 1 error, 2 usage, 3 out of memory and --fail-on-oom, 4 a
+ * difference and --strict. */
 #ifndef VS_CLI_CLI_H
 #define VS_CLI_CLI_H
 
 #include "vramscope/vramscope.h"
 
-enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_OOM = 3 };
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_OOM = 3, EXIT_DIFFERS = 4 };
 
 #define CLI_VARY_MAX   8
 #define CLI_VALUES_MAX 64
@@ -94,9 +95,17 @@ void cli_report_json(vs_jwriter *w, const char *key, const cli_run *run);
 /* outputs.c */
 VS_MUST_CHECK bool cli_write_files(const cli_args *args, const vs_timeline *timeline,
                                    vs_err *err);
-/* Draws tapes, one row each, by running vramscope-view --shot. */
-VS_MUST_CHECK bool cli_draw(cli *c, const char *path, const char *const *tapes,
-                            uint32_t tape_count, vs_err *err);
+
+/* A picture of tapes, made by running vramscope-view --shot. */
+typedef struct {
+    const char *path;
+    const char *const *options; /* words before the tapes, each an option or its value */
+    uint32_t option_count;
+    const char *const *tapes;
+    uint32_t tape_count;
+} cli_picture;
+
+VS_MUST_CHECK bool cli_draw(cli *c, const cli_picture *picture, vs_err *err);
 /* Path of vramscope-view: beside this program, else the bare name. */
 VS_MUST_CHECK bool cli_viewer_path(char *buf, size_t buf_bytes);
 bool cli_is_utf8(void);

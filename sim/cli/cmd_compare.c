@@ -251,7 +251,9 @@ static bool draw_rows(comparison *cmp, vs_err *err)
     for (uint32_t i = 0; i < cmp->count; i++) {
         tapes[i] = cmp->rows[i].tape;
     }
-    return cli_draw(cmp->c, cmp->args->png, tapes, cmp->count, err);
+    const cli_picture picture = {
+        .path = cmp->args->png, .tapes = tapes, .tape_count = cmp->count};
+    return cli_draw(cmp->c, &picture, err);
 }
 
 static void drop_tapes(const comparison *cmp)

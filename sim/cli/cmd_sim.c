@@ -51,7 +51,8 @@ static bool draw(cli *c, const char *path, const vs_timeline *timeline, const ch
         }
         tape = temporary;
     }
-    const bool is_drawn = cli_draw(c, path, &tape, 1, err);
+    const cli_picture picture = {.path = path, .tapes = &tape, .tape_count = 1};
+    const bool is_drawn = cli_draw(c, &picture, err);
     if (temporary != NULL) {
         (void)unlink(temporary);
     }

@@ -90,35 +90,46 @@ static char *word_of(cli *c, const char *path)
     return vs_arena_printf(&c->inputs, "%s%s", path[0] == '-' ? "./" : "", path);
 }
 
-bool cli_draw(cli *c, const char *path, const char *const *tapes, uint32_t tape_count,
-              vs_err *err)
+/* The command line of the viewer; NULL in the place of a word when the arena is exhausted. */
+static char **viewer_words(cli *c, char *viewer, const cli_picture *picture)
+{
+    char **argv =
+        VS_ARRAY(&c->inputs, char *, (size_t)picture->tape_count + picture->option_count + 4);
+    size_t n = 0;
+    if (argv == NULL) {
+        return NULL;
+    }
+    argv[n++] = viewer;
+    argv[n++] = vs_str_copy(&c->inputs, vs_str_of("--shot"));
+    argv[n++] = word_of(c, picture->path);
+    for (uint32_t i = 0; i < picture->option_count; i++) {
+        argv[n++] = vs_str_copy(&c->inputs, vs_str_of(picture->options[i]));
+    }
+    for (uint32_t i = 0; i < picture->tape_count; i++) {
+        argv[n++] = word_of(c, picture->tapes[i]);
+    }
+    return argv;
+}
+
+bool cli_draw(cli *c, const cli_picture *picture, vs_err *err)
 {
     char viewer[4096];
-    char shot[] = "--shot";
-    char **argv = VS_ARRAY(&c->inputs, char *, (size_t)tape_count + 4);
-    char *target = word_of(c, path);
-    if (argv == NULL || target == NULL || !cli_viewer_path(viewer, sizeof viewer)) {
-        return vs_fail_memory(err, &c->inputs, "the picture");
+    char **argv = NULL;
+    if (cli_viewer_path(viewer, sizeof viewer)) {
+        argv = viewer_words(c, viewer, picture);
     }
-    size_t n = 0;
-    argv[n++] = viewer;
-    argv[n++] = shot;
-    argv[n++] = target;
-    for (uint32_t i = 0; i < tape_count; i++) {
-        argv[n] = word_of(c, tapes[i]);
-        if (argv[n++] == NULL) {
-            return vs_fail_memory(err, &c->inputs, "the picture");
-        }
+    if (argv == NULL || c->inputs.is_exhausted) {
+        return vs_fail_memory(err, &c->inputs, "the picture");
     }
     fflush(stdout);
     const pid_t child = fork();
     if (child < 0) {
-        return vs_fail(err, VS_ERR_IO, "%s: cannot start vramscope-view", path);
+        return vs_fail(err, VS_ERR_IO, "%s: cannot start vramscope-view", picture->path);
     }
     if (child == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO); /* our stdout is for results */
         execvp(viewer, argv);
         _exit(127);
     }
-    return wait_for(child, path, err);
+    return wait_for(child, picture->path, err);
 }
