@@ -242,6 +242,11 @@ VS_MUST_CHECK bool vs_trace_detect(const char *path, vs_trace_format *out, vs_er
 VS_MUST_CHECK bool vs_recording_read(vs_recording *out, const char *path,
                                      const vs_read_desc *desc, vs_err *err);
 
+/* A recording as a tape without replaying it: blocks have the sizes that the file gives. For every format; what a snapshot
+ * does not tell (block sizes, the time before it began) comes right by vs_trace_open in replay.h. */
+VS_MUST_CHECK bool vs_recording_to_tape(const vs_recording *rec, vs_tape *tape,
+                                        vs_arena *scratch, vs_err *err);
+
 /* ---- writing ------------------------------------------------------------------------------ */
 
 /* Chrome trace event JSON, opens in Perfetto and chrome://tracing: counters per device with one argument per
