@@ -16,7 +16,7 @@ DESTDIR  ?=
 CC       ?= cc
 AR       ?= ar
 CFLAGS   ?=
-MODULES  ?= base tape model hardware pool engine plan load run study
+MODULES  ?= base tape model hardware pool engine plan load run study score
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 VERSION  := $(shell sed -n 's/^.define VS_VERSION "\(.*\)"/\1/p' sim/include/vramscope/base.h)
 

@@ -54,6 +54,7 @@ int cmd_sim(cli *c, int argc, char **argv);
 int cmd_compare(cli *c, int argc, char **argv);
 int cmd_inspect(cli *c, int argc, char **argv);
 int cmd_mkmodel(cli *c, int argc, char **argv);
+int cmd_scorecard(cli *c, int argc, char **argv);
 int cmd_list(cli *c, int argc, char **argv);
 int cmd_help(cli *c, int argc, char **argv);
 int cmd_view(cli *c, int argc, char **argv);

@@ -45,6 +45,16 @@ static const command_help helps[] = {
      "vramscope mkmodel mixtral-8x7b -o small --layers 2\n"
      "vramscope mkmodel path/to/config.json -o d && vramscope sim d --gpu 24GiB\n",
      false},
+    {"scorecard",
+     "vramscope scorecard [FACTS.json ...] [--filter TEXT] [--sources] [--json FILE]",
+     "Predictions beside published measurements: every figure shipped with the program, misses "
+     "included, what is not in reach yet listed as such, medians last. With FACTS.json, "
+     "measurements "
+     "of your own instead. Exit status 1 when a row could not be simulated.",
+     "vramscope scorecard\n"
+     "vramscope scorecard --filter serverless --sources\n"
+     "vramscope scorecard my-measurements.json --json -\n",
+     false},
     {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
      "The catalogues.",
      "vramscope list models\n"

@@ -14,9 +14,13 @@ typedef struct {
     cli_command run;
 } command_entry;
 
-static const command_entry commands[] = {{"sim", cmd_sim},         {"compare", cmd_compare},
-                                         {"inspect", cmd_inspect}, {"mkmodel", cmd_mkmodel},
-                                         {"list", cmd_list},       {"view", cmd_view},
+static const command_entry commands[] = {{"sim", cmd_sim},
+                                         {"compare", cmd_compare},
+                                         {"inspect", cmd_inspect},
+                                         {"mkmodel", cmd_mkmodel},
+                                         {"scorecard", cmd_scorecard},
+                                         {"list", cmd_list},
+                                         {"view", cmd_view},
                                          {"help", cmd_help}};
 
 /* In the contract, in later versions. */
@@ -25,8 +29,8 @@ static const char *const planned[] = {"plan",    "replay", "check", "calibrate",
 
 const char *const *cli_command_names(size_t *out_count)
 {
-    static const char *const names[] = {"sim",  "compare", "inspect", "mkmodel",
-                                        "list", "view",    "help"};
+    static const char *const names[] = {"sim",       "compare", "inspect", "mkmodel",
+                                        "scorecard", "list",    "view",    "help"};
     *out_count = sizeof names / sizeof names[0];
     return names;
 }

@@ -89,7 +89,7 @@ bool cli_read_words(cli_words *spec, int argc, char **argv, vs_err *err)
             return false;
         }
     }
-    return spec->wants_help || spec->file_count > 0 ||
+    return spec->wants_help || spec->file_count > 0 || spec->may_be_none ||
            vs_fail(err, VS_ERR_USAGE, "%s: which %s? `vramscope help %s` has examples",
                    spec->command, spec->what, spec->command);
 }

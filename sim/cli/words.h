@@ -20,6 +20,7 @@ typedef struct {
     size_t word_count;
     uint32_t file_max; /* positional words that are taken, at most CLI_FILES_MAX */
     const char *what;  /* what they are, for messages: "TRACE" */
+    bool may_be_none;  /* no positional word is fine */
     /* filled in */
     const char *files[CLI_FILES_MAX];
     uint32_t file_count;

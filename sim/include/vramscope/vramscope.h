@@ -10,6 +10,7 @@
 #include "vramscope/pool.h"
 #include "vramscope/replay.h"
 #include "vramscope/run.h"
+#include "vramscope/score.h"
 #include "vramscope/study.h"
 #include "vramscope/tape.h"
 #include "vramscope/trace.h"

@@ -1,0 +1,1 @@
+vramscope scorecard tests/data/scorecard.json --filter made\ up\ elsewhere --json -
