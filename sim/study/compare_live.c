@@ -1,7 +1,7 @@
 /* sim/study/compare_live.c - what is alive in one run and not in the other.
  *
  * The blocks of each run are sorted by size and, where the runs share names, by name; both lists are then walked
- * together, and of each kind of block the surplus of one side is kept, the greatest few in the caller's struct. */
+ * together, and the surplus of either side is added up by size, the greatest few in the caller's struct. */
 #include "sim/study/compare.h"
 
 #include <stdlib.h>
@@ -127,9 +127,24 @@ static uint32_t run_of(const live_list *list, uint32_t from)
     return to - from;
 }
 
+/* The group that is being added up: blocks of one size come one after the other. */
+static void add(vs_live_difference *out, vs_live_group *open, uint32_t side, const entry *e,
+                uint32_t count)
+{
+    if (open->count > 0 && open->size_bytes != e->size_bytes) {
+        keep(out, side, *open);
+        *open = (vs_live_group){0};
+    }
+    if (open->count == 0) {
+        *open = (vs_live_group){.size_bytes = e->size_bytes, .block = e->block};
+    }
+    open->count += count;
+}
+
 static void walk(vs_live_difference *out, const live_list lists[VS_SIDES])
 {
     uint32_t at[VS_SIDES] = {0, 0};
+    vs_live_group open[VS_SIDES] = {{0}, {0}};
     while (at[0] < lists[0].count || at[1] < lists[1].count) {
         const bool has[VS_SIDES] = {at[0] < lists[0].count, at[1] < lists[1].count};
         const int order =
@@ -140,14 +155,16 @@ static void walk(vs_live_difference *out, const live_list lists[VS_SIDES])
                                           order >= 0 ? run_of(&lists[1], at[1]) : 0};
         const uint32_t side = count[0] > count[1] ? 0 : 1;
         if (count[0] != count[1]) {
-            const entry *e = &lists[side].entries[at[side]];
-            keep(out, side,
-                 (vs_live_group){.size_bytes = e->size_bytes,
-                                 .count = count[side] - count[VS_SIDES - 1 - side],
-                                 .block = e->block});
+            add(out, &open[side], side, &lists[side].entries[at[side]],
+                count[side] - count[VS_SIDES - 1 - side]);
         }
         at[0] += count[0];
         at[1] += count[1];
+    }
+    for (uint32_t side = 0; side < VS_SIDES; side++) {
+        if (open[side].count > 0) {
+            keep(out, side, open[side]);
+        }
     }
 }
 

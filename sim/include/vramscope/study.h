@@ -189,13 +189,13 @@ void vs_compare_columns(const vs_compare_curve *curve, vs_compare_column *out, u
 
 #define VS_COMPARE_GROUPS 6
 
-/* Blocks that are alive in one run and not in the other. */
+/* Blocks of one size that are alive in one run and not in the other. */
 typedef struct {
-    const char *name;    /* of one of them, "" when it has none */
+    const char *name;    /* of one of them, the first by name; "" when it has none */
     vs_bytes size_bytes; /* of each */
     uint32_t count;
-    vs_category category; /* of one of them */
-    uint32_t block;       /* one of them */
+    vs_category category; /* of that one */
+    uint32_t block;       /* that one */
 } vs_live_group;
 
 typedef struct {
