@@ -43,6 +43,13 @@ static inline void mtr_u64(uint8_t *p, uint64_t value)
     mtr_u32(p + 4, (uint32_t)(value >> 32));
 }
 
+static inline void mtr_put(uint8_t *p, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        p[i] = (uint8_t)text[i];
+    }
+}
+
 /* Room at the end, zeroed; the test ends when the system has none. */
 static inline uint8_t *mtr_room(mtr_file *f, size_t count)
 {
@@ -61,7 +68,7 @@ static inline mtr_file mtr_begin(const char *lines)
 {
     mtr_file f = {0};
     uint8_t *const p = mtr_room(&f, MTR_HEADER_BYTES);
-    memcpy(p, MTR_MAGIC, 8);
+    mtr_put(p, MTR_MAGIC, 8);
     mtr_u32(p + 8, MTR_VERSION);
     mtr_u32(p + 12, MTR_HEADER_BYTES);
     mtr_u32(p + 16, MTR_RECORD_BYTES);
@@ -69,7 +76,7 @@ static inline mtr_file mtr_begin(const char *lines)
     mtr_u32(p + 24, 1); /* CLOCK_MONOTONIC */
     mtr_u64(p + 28, 1000);
     mtr_u64(p + 36, UINT64_C(1700000000000001000));
-    memcpy(p + MTR_FIELD_BYTES, lines, strlen(lines));
+    mtr_put(p + MTR_FIELD_BYTES, lines, strlen(lines));
     return f;
 }
 
@@ -80,7 +87,7 @@ static inline void mtr_slab(mtr_file *f, uint32_t kind, uint64_t seq)
     f->kind = kind;
     f->seq = seq;
     uint8_t *const p = mtr_room(f, MTR_TEST_SLAB);
-    memcpy(p, MTR_SLAB_MAGIC, 4);
+    mtr_put(p, MTR_SLAB_MAGIC, 4);
     mtr_u32(p + 4, kind);
     mtr_u64(p + 16, seq);
 }
@@ -103,7 +110,7 @@ static inline uint32_t mtr_string(mtr_file *f, const char *text)
     uint8_t *const p = mtr_place(f, MTR_SLAB_STRINGS, 8 + ((len + 3) & ~(size_t)3));
     mtr_u32(p, (uint32_t)len);
     mtr_u32(p + 4, ++f->strings);
-    memcpy(p + 8, text, len);
+    mtr_put(p + 8, text, len);
     return f->strings;
 }
 
