@@ -55,6 +55,23 @@ static const command_help helps[] = {
      "vramscope scorecard --filter serverless --sources\n"
      "vramscope scorecard my-measurements.json --json -\n",
      false},
+    {"replay",
+     "vramscope replay TRACE [--alloc-conf STR] [--capacity SIZE|GPU] [--gpu-used SIZE] "
+     "[--limit SIZE] "
+     "[--strict] [--tape FILE] [--json FILE] [--no-ranking]",
+     "Runs the recorded requests of a PyTorch memory snapshot through our allocator and "
+     "compares every address, every "
+     "segment and every total with the recording; then ranks allocator settings by the peak "
+     "they would have had. With "
+     "--alloc-conf or --capacity: what would have happened under these options, or on a card "
+     "of that size. --limit tells "
+     "what set_per_process_memory_fraction allowed, which no recording holds; --gpu-used what "
+     "of --capacity is not "
+     "PyTorch's. --strict: exit status 4 when anything differs.",
+     "vramscope replay snapshot.pickle\n"
+     "vramscope replay snapshot.pickle --alloc-conf expandable_segments:True\n"
+     "vramscope replay oom.pickle.gz --capacity 32GiB --json -\n",
+     false},
     {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
      "The catalogues.",
      "vramscope list models\n"
