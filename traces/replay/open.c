@@ -79,6 +79,10 @@ static void put_meta(vs_tape *tape, const vs_recording *rec, vs_arena *arena)
     if (rec->alloc_conf != NULL) {
         vs_tape_set_meta(tape, "alloc_conf", rec->alloc_conf);
     }
+    const char *epoch_ns = vs_arena_printf(arena, "%" PRIu64, rec->epoch_ns);
+    if (rec->epoch_ns > 0 && epoch_ns != NULL) { /* of time 0: writers add it again */
+        vs_tape_set_meta(tape, "epoch_ns", epoch_ns);
+    }
     for (uint32_t i = 1; i < rec->stream_count && i <= MAX_NOTES; i++) {
         const char *key = vs_arena_printf(arena, "stream.%" PRIu32, i);
         const char *value = vs_arena_printf(arena, "0x%" PRIx64, rec->streams[i]);
@@ -96,6 +100,10 @@ static bool open_recording(collector *c, const char *path, const vs_read_desc *d
         return false;
     }
     add_notes(c, rec.notes, rec.note_count);
+    if (rec.own != NULL) {
+        c->out->timeline = *rec.own;
+        return true;
+    }
     uint64_t events = 0;
     for (uint32_t i = 0; i < rec.device_count; i++) {
         events += rec.devices[i].event_count;

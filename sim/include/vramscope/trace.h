@@ -220,6 +220,9 @@ typedef struct {
     uint32_t note_count;
     const char *const
         *notes; /* sentences: what is missing, was cut, skipped or put right, with counts */
+    /* The tape that vramscope put into a snapshot of its own (vs_trace_write_snapshot), sealed, in the same arena; it says more
+     * than a replay could. NULL: none, or the snapshot was changed since. */
+    const vs_timeline *own;
     uint32_t string_count; /* id 0 is "" */
     const uint32_t *string_offset;
     const char *string_bytes;
