@@ -23,13 +23,16 @@ static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
     void *inner = NULL;
-    if (f == NULL || scratch_open(&inner) != 0) {
+    if (f == NULL) {
+        return 1;
+    }
+    *state = f;
+    if (scratch_open(&inner) != 0) {
         return 1;
     }
     f->s = inner;
     f->path = scratch_path(f->s, "out.pickle");
     f->out = vs_outfile_open(f->path, NULL);
-    *state = f;
     return f->out != NULL && pickle_begin(&f->p, f->out, &f->s->arena, NULL) ? 0 : 1;
 }
 
