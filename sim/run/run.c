@@ -144,6 +144,9 @@ static void put_meta(vs_tape *tape, const vs_run_input *input, const vs_run_resu
     vs_tape_set_meta(tape, "headline", result->headline);
     vs_tape_set_meta(tape, "reason", result->reason);
     vs_tape_set_meta(tape, "command", command);
+    if (input->scenario->alloc_conf != NULL && input->scenario->alloc_conf[0] != '\0') {
+        vs_tape_set_meta(tape, "alloc_conf", input->scenario->alloc_conf);
+    }
 }
 
 static vs_verdict verdict_of(const loader *ld)
