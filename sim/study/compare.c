@@ -7,64 +7,6 @@
 
 #include <string.h>
 
-/* ---- names ------------------------------------------------------------------------------- */
-
-#define VS_X(id, key) key,
-static const char *const axis_keys[] = {VS_COMPARE_AXES(VS_X)};
-static const char *const metric_keys[] = {VS_COMPARE_METRICS(VS_X)};
-static const char *const align_keys[] = {VS_COMPARE_ALIGNS(VS_X)};
-#undef VS_X
-
-static uint32_t find_key(const char *const *keys, uint32_t count, vs_str key)
-{
-    uint32_t i = 0;
-    while (i < count && !vs_str_is(key, keys[i])) {
-        i++;
-    }
-    return i;
-}
-
-const char *vs_compare_axis_key(vs_compare_axis axis)
-{
-    return axis < VS_COMPARE_AXIS_COUNT ? axis_keys[axis] : "?";
-}
-
-const char *vs_compare_metric_key(vs_compare_metric metric)
-{
-    return metric < VS_COMPARE_METRIC_COUNT ? metric_keys[metric] : "?";
-}
-
-const char *vs_compare_align_key(vs_compare_align align)
-{
-    return align < VS_COMPARE_ALIGN_COUNT ? align_keys[align] : "?";
-}
-
-bool vs_compare_axis_find(vs_str key, vs_compare_axis *out)
-{
-    const uint32_t i = find_key(axis_keys, VS_COMPARE_AXIS_COUNT, key);
-    *out = i < VS_COMPARE_AXIS_COUNT ? (vs_compare_axis)i : *out;
-    return i < VS_COMPARE_AXIS_COUNT;
-}
-
-bool vs_compare_metric_find(vs_str key, vs_compare_metric *out)
-{
-    const uint32_t i = find_key(metric_keys, VS_COMPARE_METRIC_COUNT, key);
-    *out = i < VS_COMPARE_METRIC_COUNT ? (vs_compare_metric)i : *out;
-    return i < VS_COMPARE_METRIC_COUNT;
-}
-
-bool vs_compare_align_find(vs_str key, vs_compare_align *out)
-{
-    const uint32_t i = find_key(align_keys, VS_COMPARE_ALIGN_COUNT, key);
-    *out = i < VS_COMPARE_ALIGN_COUNT ? (vs_compare_align)i : *out;
-    return i < VS_COMPARE_ALIGN_COUNT;
-}
-
-bool vs_compare_ppm(vs_bytes part, vs_bytes whole, uint64_t *out)
-{
-    return vs_muldiv_ceil_u64(part, 1000000, whole, out);
-}
-
 /* ---- one run ----------------------------------------------------------------------------- */
 
 static uint32_t find_metric(const vs_timeline *tl, uint8_t device, vs_compare_metric metric)

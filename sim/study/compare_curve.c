@@ -122,8 +122,12 @@ static bool draw_time(vs_comparison *cmp, vs_arena *arena, const compare_run run
         }
         put(&b, at, run->tl->sample_value[i], run->tl->sample_event[i]);
     }
-    const uint64_t end = axis == VS_BY_STRETCHED ? BILLION : place(&scale, run->tl->end_ns);
-    curve->end = end > curve->end ? end : curve->end;
+    curve->until[side] = axis == VS_BY_STRETCHED ? BILLION : place(&scale, run->tl->end_ns);
+    curve->end = curve->until[side] > curve->end ? curve->until[side] : curve->end;
+    if (run->oom_event != NEVER) {
+        const uint64_t at = place(&scale, run->tl->event_time[run->oom_event]);
+        curve->oom_at[side] = at < curve->until[side] ? at : curve->until[side];
+    }
     curve->points[side] = points_of(&b);
     return true;
 }
@@ -167,9 +171,10 @@ static bool is_alloc(const compare_run *run, uint32_t event)
            run->tl->event_device[event] == run->device;
 }
 
-static bool draw_events(vs_compare_curve *curve, vs_arena *arena, const compare_run *run,
+static bool draw_events(vs_comparison *cmp, vs_arena *arena, const compare_run *run,
                         uint32_t side)
 {
+    vs_compare_curve *curve = &cmp->curves[VS_BY_EVENT];
     builder b = {0};
     if (!builder_open(&b, arena, (uint64_t)run->alloc_count + 1)) {
         return false;
@@ -180,9 +185,9 @@ static bool draw_events(vs_compare_curve *curve, vs_arena *arena, const compare_
             put(&b, b.count, track_walk_to(&walk, e), e);
         }
     }
-    if (b.count > curve->end) {
-        curve->end = b.count;
-    }
+    curve->end = b.count > curve->end ? b.count : curve->end;
+    curve->until[side] = b.count;
+    curve->oom_at[side] = cmp->oom[side].allocation;
     curve->points[side] = points_of(&b);
     return true;
 }
@@ -241,6 +246,8 @@ static bool draw_share(vs_comparison *cmp, vs_arena *arena, const compare_run *r
         }
     }
     curve->end = cmp->loaded_total_bytes;
+    curve->until[side] = l.loaded;
+    curve->oom_at[side] = cmp->oom[side].loaded_bytes;
     curve->points[side] = points_of(&b);
     return true;
 }
@@ -284,7 +291,7 @@ static bool draw_side(vs_comparison *cmp, vs_arena *arena, const compare_run run
     switch (axis) {
     case VS_BY_TIME:
     case VS_BY_STRETCHED: return draw_time(cmp, arena, runs, axis, side);
-    case VS_BY_EVENT: return draw_events(&cmp->curves[axis], arena, &runs[side], side);
+    case VS_BY_EVENT: return draw_events(cmp, arena, &runs[side], side);
     case VS_BY_SHARE: return draw_share(cmp, arena, &runs[side], side);
     case VS_COMPARE_AXIS_COUNT: break;
     }

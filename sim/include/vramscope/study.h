@@ -123,6 +123,8 @@ typedef struct {
     const char *reason; /* why there is none (then nothing else is set), or NULL */
     uint64_t end;       /* of the axis, which is closed: [0, end] */
     vs_compare_points points[VS_SIDES];
+    uint64_t until[VS_SIDES];  /* where each run ends; from there on its last value is held */
+    uint64_t oom_at[VS_SIDES]; /* where it runs out of memory, if it does */
     vs_bytes max_error_bytes;
     vs_bytes mean_error_bytes; /* over the axis */
     uint64_t at;               /* where the error is first greatest */
@@ -175,6 +177,14 @@ VS_MUST_CHECK bool vs_compare(vs_comparison *out, vs_arena *arena, const vs_comp
 
 /* Millionths that part is of whole, rounded up; false when whole is 0 or they are beyond 64 bits. */
 VS_MUST_CHECK bool vs_compare_ppm(vs_bytes part, vs_bytes whole, uint64_t *out);
+
+/* The same as text: "5.31 %", "<0.01 %", "" when whole is 0. */
+const char *vs_compare_share(vs_bytes part, vs_bytes whole, char buf[VS_TEXT_BYTES]);
+
+#define VS_PLACE_BYTES 96
+/* A position of an axis in words: "4.31 s after the first allocation", "at allocation 812". */
+const char *vs_compare_place(const vs_comparison *cmp, vs_compare_axis axis, uint64_t position,
+                             char buf[VS_PLACE_BYTES]);
 
 /* One pixel column of an axis. */
 typedef struct {
