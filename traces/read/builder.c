@@ -6,8 +6,8 @@
  *   frames   rows + a table of slots by hash (id + 1, 0 empty)
  *   stacks   {where its frames are, count, hash} + slots; the frames lie in blocks, each stack in one piece
  *
- * A reader that knows how many events a device has gets room for them in desc->keep directly (builder_events), so that the largest
- * rows of a large file exist once. After a failure every call does nothing; builder_finish reports it. */
+ * A reader that makes its events in desc->keep, one array a device, hands them over as they are (builder_take_events), so that
+ * the largest rows of a large file exist once. After a failure every call does nothing; builder_finish reports it. */
 #include "traces/read/read.h"
 #include "traces/read/rows.h"
 
@@ -432,19 +432,12 @@ void builder_event(vs_builder *b, uint8_t device, const vs_rec_event *event,
     }
 }
 
-vs_rec_event *builder_events(vs_builder *b, uint8_t device, uint32_t count)
+void builder_take_events(vs_builder *b, uint8_t device, vs_rec_event *events, uint32_t count)
 {
     device_rows *const d = &b->devices[device];
     vs_assert(d->placed == NULL && d->events.count == 0);
-    vs_rec_event *const events =
-        builder_has_failed(b) ? NULL : VS_RAW_ARRAY(b->desc->keep, vs_rec_event, count);
-    if (events == NULL) {
-        (void)fail_keep(b);
-        return NULL;
-    }
     d->placed = events;
     d->placed_count = count;
-    return events;
 }
 
 void builder_block(vs_builder *b, const vs_rec_block *block)

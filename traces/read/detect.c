@@ -270,20 +270,23 @@ static bool fail_not_here(vs_trace_format format, vs_err *err)
 static bool read_input(vs_recording *out, vs_input *in, vs_trace_format format,
                        const char *path, const vs_read_desc *desc, vs_err *err)
 {
-    (void)path;
-    (void)out;
-    (void)in;
-    (void)desc;
     switch (format) {
     case VS_TRACE_TAPE:
         return vs_fail(err, VS_ERR_USAGE, "a tape is no recording: it is opened as it is");
+    case VS_TRACE_SNAPSHOT: return read_snapshot(out, in, desc, err);
     case VS_TRACE_CHROME: return read_chrome(out, in, desc, err);
     case VS_TRACE_TIMELINE: return read_timeline(out, in, desc, err);
     case VS_TRACE_RMM: return read_rmm(out, in, desc, err);
     case VS_TRACE_SMI: return read_smi(out, in, desc, err);
-    case VS_TRACE_SNAPSHOT:
     case VS_TRACE_NSYS:
-    case VS_TRACE_RECORDER:
+        if (in->is_gzip) {
+            return vs_fail(
+                err, VS_ERR_FORMAT,
+                "a gzip'ed SQLite database, which cannot be read in place: unpack it "
+                "first (gunzip)");
+        }
+        return read_nsys(out, path, desc, err);
+    case VS_TRACE_RECORDER: return read_recorder(out, in, desc, err);
     case VS_TRACE_FORMAT_COUNT: break;
     }
     return fail_not_here(format, err);

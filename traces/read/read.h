@@ -73,9 +73,9 @@ void builder_name_device(vs_builder *b, uint8_t device, vs_str name, vs_bytes ca
 /* Totals NULL: not told. Events of one device in file order; devices may alternate. */
 void builder_event(vs_builder *b, uint8_t device, const vs_rec_event *event,
                    const vs_rec_totals *totals);
-/* All events of a device at once, straight in desc->keep, for a reader that knows how many; the caller writes every one of them
- * and calls builder_event for no event of this device. NULL: failed. */
-vs_rec_event *builder_events(vs_builder *b, uint8_t device, uint32_t count);
+/* All events of a device at once, made by the reader in desc->keep; builder_finish shifts their times in place. Not together with
+ * builder_event for the same device. */
+void builder_take_events(vs_builder *b, uint8_t device, vs_rec_event *events, uint32_t count);
 /* Blocks of a segment are those added since the last segment. */
 void builder_block(vs_builder *b, const vs_rec_block *block);
 void builder_segment(vs_builder *b, uint8_t device, const vs_rec_segment *segment);
