@@ -90,7 +90,7 @@ static vs_rec_block_state state_of(const vs_block_view *view)
 static void compare_blocks(replay_device *d, const vs_rec_segment *recorded,
                            const our_list *list, const our_segment *ours)
 {
-    const vs_rec_block *blocks = d->rec->blocks + recorded->block_first;
+    const vs_rec_block *blocks = &d->rec->blocks[recorded->block_first]; /* there are some */
     const vs_block_view *views = list->views + ours->view_first;
     const uint32_t most =
         recorded->block_count > ours->view_count ? recorded->block_count : ours->view_count;

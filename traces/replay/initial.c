@@ -239,6 +239,11 @@ static bool see_event(finder *f, const vs_rec_event *event)
     if (event->size > REPLAY_MAX_SIZE && event->action != VS_REC_OOM) {
         return not_comparable(f, "an event says more than 2 TiB");
     }
+    const bool is_segment =
+        event->action >= VS_REC_SEGMENT_ALLOC && event->action <= VS_REC_SEGMENT_UNMAP;
+    if (is_segment && event->size == 0) {
+        return not_comparable(f, "a segment of 0 bytes");
+    }
     switch ((vs_rec_action)event->action) {
     case VS_REC_ALLOC: return see_alloc(f, event);
     case VS_REC_FREE_REQUESTED: return see_free_requested(f, event);
@@ -259,12 +264,11 @@ static bool see_event(finder *f, const vs_rec_event *event)
 
 static bool see_final(finder *f, const vs_rec_segment *segment)
 {
-    const vs_rec_block *blocks = f->rec->blocks + segment->block_first;
-    bool is_well = segment->total <= REPLAY_MAX_SIZE ||
-                   not_comparable(f, "a segment of more than 2 TiB is listed");
+    bool is_well = (segment->total <= REPLAY_MAX_SIZE && segment->total != 0) ||
+                   not_comparable(f, "a segment of 0 bytes, or of more than 2 TiB, is listed");
     is_well = is_well && see_final_segment(f, segment) && see_final_pages(f, segment);
     for (uint32_t i = 0; is_well && i < segment->block_count; i++) {
-        is_well = see_final_block(f, &blocks[i]);
+        is_well = see_final_block(f, &f->rec->blocks[segment->block_first + i]);
     }
     return is_well;
 }
@@ -474,7 +478,11 @@ bool initial_find(initial_state *out, const vs_recording *rec, const vs_rec_devi
                   vs_arena *arena, const char **reason, vs_err *err)
 {
     finder f = {.rec = rec, .dev = dev, .arena = arena, .reason = reason, .err = err};
-    if (!blockmap_init(&f.live, arena, 1024) || !blockmap_init(&f.segments, arena, 256) ||
+    /* Never NULL, so that an empty array can be pointed into. */
+    f.state.blocks = VS_NEW(arena, initial_block);
+    f.state.runs = VS_NEW(arena, initial_run);
+    if (f.state.blocks == NULL || f.state.runs == NULL ||
+        !blockmap_init(&f.live, arena, 1024) || !blockmap_init(&f.segments, arena, 256) ||
         !blockmap_init(&f.pages, arena, 256)) {
         return out_of_memory(&f);
     }
