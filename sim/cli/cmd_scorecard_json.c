@@ -46,6 +46,7 @@ static void write_figure(vs_jwriter *w, const vs_score_figure *f)
         vs_jw_u64(w, NULL, f->others[i]);
     }
     vs_jw_end(w);
+    vs_jw_str(w, "fitted", f->fitted);
     vs_jw_str(w, "result", vs_score_result_name(f->result));
     vs_jw_end(w);
 }
@@ -81,6 +82,7 @@ static void write_median(vs_jwriter *w, const char *key, const vs_score_median *
     vs_jw_object(w, key);
     vs_jw_u64(w, "figures", median->figure_count);
     vs_jw_u64(w, "without_prediction", median->none_count);
+    vs_jw_u64(w, "fitted", median->fitted_count);
     number(w, "median_error_ppm", median->figure_count > 0, median->median_ppm);
     vs_jw_end(w);
 }

@@ -75,7 +75,9 @@ static void outcome(table *t, const vs_score_row *row, const vs_score_figure *f,
     }
     switch (f->result) {
     case VS_SCORE_OPEN:
-    case VS_SCORE_COMPARED: return;
+    case VS_SCORE_COMPARED:
+        vs_outfile_printf(t->out, "%s", f->fitted == NULL ? "" : "  fitted, see below");
+        return;
     case VS_SCORE_HIT:
         vs_outfile_printf(t->out, "  hit%s",
                           f->other_count > 0 && f->predicted != f->measured
@@ -163,6 +165,34 @@ static void write_notes(const table *t)
     }
 }
 
+/* Figures that constants of this program were fitted to are no test of it. */
+static void write_fitted(const table *t)
+{
+    bool is_first = true;
+    for (uint32_t i = 0; i < t->report->sheet->count; i++) {
+        const vs_score_row *row = &t->report->sheet->rows[i];
+        for (uint32_t k = 0; row->state == VS_ROW_JUDGED && k < row->figure_count; k++) {
+            const vs_score_figure *f = &row->figures[k];
+            if (f->fitted == NULL) {
+                continue;
+            }
+            vs_outfile_printf(t->out, "%s  ",
+                              is_first ? "\nFitted, so no test of this program and not in the "
+                                         "medians\n"
+                                       : "");
+            vs_outfile_printf(t->out, "%s, %s: ", row->id, vs_score_what_words(f->what));
+            cli_wrapped(t->out, f->fitted, 6,
+                        6 + strlen(row->id) + strlen(vs_score_what_words(f->what)));
+            is_first = false;
+        }
+    }
+}
+
+static const char *plural(uint32_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void write_median(table *t, const char *words, const vs_score_median *m)
 {
     char text[VS_TEXT_BYTES];
@@ -171,7 +201,7 @@ static void write_median(table *t, const char *words, const vs_score_median *m)
     } else {
         vs_outfile_printf(t->out, "  %-9s %s, of %" PRIu32 " figure%s", words,
                           percent(m->median_ppm, text), m->figure_count,
-                          m->figure_count == 1 ? "" : "s");
+                          plural(m->figure_count));
     }
     if (m->none_count > 0) {
         vs_outfile_printf(t->out, "; %" PRIu32 " without a prediction", m->none_count);
@@ -190,9 +220,10 @@ static void write_summary(table *t)
     const vs_score_summary *s = t->report->summary;
     const vs_score_verdicts *v = &s->verdicts;
     vs_outfile_printf(t->out,
-                      "\n%" PRIu32 " rows: %" PRIu32 " in reach, %" PRIu32 " not yet, %" PRIu32
+                      "\n%" PRIu32 " row%s: %" PRIu32 " in reach, %" PRIu32 " not yet, %" PRIu32
                       " with an error\n",
-                      s->row_count, s->judged, s->out_of_reach, s->failed);
+                      s->row_count, plural(s->row_count), s->judged, s->out_of_reach,
+                      s->failed);
     if (v->right + v->wrong + v->out_of_reach + v->failed > 0) {
         vs_outfile_printf(t->out, "Verdicts\n");
         write_count(t, "right", v->right, v->right_milli);
@@ -216,12 +247,14 @@ bool scorecard_text(vs_outfile *out, const scorecard_report *report, vs_err *err
     if (t.notes == NULL) {
         return vs_fail_memory(err, report->arena, "the table");
     }
-    vs_outfile_printf(out, "%" PRIu32 " published loads from %" PRIu32 " source%s.%s\n",
-                      s->row_count, s->source_count, s->source_count == 1 ? "" : "s",
+    vs_outfile_printf(out, "%" PRIu32 " published load%s from %" PRIu32 " source%s.%s\n",
+                      s->row_count, plural(s->row_count), s->source_count,
+                      plural(s->source_count),
                       report->is_shipped ? " Nothing here was measured by this project." : "");
     write_rows(&t, "LOAD", false);
     write_rows(&t, "REPORT", true);
     write_notes(&t);
+    write_fitted(&t);
     write_summary(&t);
     return true;
 }

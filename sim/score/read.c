@@ -3,7 +3,8 @@
  *   {"format": "vramscope.facts/1",
  *    "entries": [{"id", "source", "args": ["sim", ...], "host": HOST.json or null, "hardware_notes", "confidence",
  *                 "kind": "memory" | "time", "gb_bytes", "measured": {"load_s", "s_per_token", "gpu_used_gb": [..],
- *                 "cpu_gb", "peak_allocated_bytes", "peak_reserved_bytes", "final_allocated_bytes"}}],
+ *                 "cpu_gb", "peak_allocated_bytes", "peak_reserved_bytes", "final_allocated_bytes"},
+ *                 "fitted": {key of measured: which constant of this program was chosen to reproduce it}}],
  *    "configs": {name: config.json},
  *    "cases": [{"id", "source", "args", "why", "weight", "expect": {"verdict", "tried_to_allocate_mib",
  *               "tried_any_of_mib", "oom_allocated_mib", "used_mib": x | [..], "used_metric", "used_tolerance",
@@ -108,15 +109,6 @@ static bool add_figure(const reading *r, const vs_score_figure *figure)
     return true;
 }
 
-static bool add_number(const reading *r, const vs_jnode *object, const char *key, uint64_t unit,
-                       vs_score_what what)
-{
-    vs_score_figure figure = {.what = what};
-    bool has = false;
-    return get_scaled(object, key, unit, &figure.measured, &has, r->err) &&
-           (!has || add_figure(r, &figure));
-}
-
 /* One figure a card, or one figure. like: its tolerance. */
 static bool add_cards(const reading *r, const vs_jnode *n, uint64_t unit,
                       const vs_score_figure *like)
@@ -143,32 +135,67 @@ static bool add_cards(const reading *r, const vs_jnode *n, uint64_t unit,
 
 /* ---- entries ---------------------------------------------------------------------------------------- */
 
+static const char *const measured_keys[] = {
+    "load_s",
+    "s_per_token",
+    "gpu_used_gb",
+    "cpu_gb",
+    "final_allocated_bytes",
+    "peak_allocated_bytes",
+    "peak_reserved_bytes",
+};
+static const vs_score_what measured_whats[] = {
+    VS_SF_LOAD,         VS_SF_PER_TOKEN,       VS_SF_PEAK_ALLOCATED, /* "torch peaks" */
+    VS_SF_HOST_WEIGHTS, VS_SF_FINAL_ALLOCATED, VS_SF_PEAK_ALLOCATED, VS_SF_PEAK_RESERVED,
+};
+_Static_assert(COUNT_OF(measured_keys) == COUNT_OF(measured_whats),
+               "every key says what it measures");
+
+/* What one unit of a key is worth. */
+static uint64_t unit_of(const char *key, uint64_t gb)
+{
+    if (strcmp(key, "load_s") == 0 || strcmp(key, "s_per_token") == 0) {
+        return NS_PER_S;
+    }
+    return strcmp(key, "gpu_used_gb") == 0 || strcmp(key, "cpu_gb") == 0 ? gb : 1;
+}
+
+static bool read_fitted(const reading *r, const char *key, const char **out)
+{
+    const vs_jnode fitted = vs_json_member(r->node, "fitted");
+    vs_str why = {0};
+    if (vs_json_is_absent(&fitted)) {
+        return true;
+    }
+    if (!check_keys(&fitted, measured_keys, COUNT_OF(measured_keys), r->err) ||
+        !vs_json_get_str(&fitted, key, false, &why, r->err)) {
+        return false;
+    }
+    *out = why.ptr == NULL ? NULL : vs_str_copy(r->arena, why);
+    return why.ptr == NULL || *out != NULL ||
+           vs_fail_memory(r->err, r->arena, "a published figure");
+}
+
 static bool read_measured(const reading *r)
 {
-    static const char *const known[] = {"load_s",
-                                        "s_per_token",
-                                        "gpu_used_gb",
-                                        "cpu_gb",
-                                        "peak_allocated_bytes",
-                                        "peak_reserved_bytes",
-                                        "final_allocated_bytes"};
     const vs_jnode measured = vs_json_member(r->node, "measured");
     const vs_jnode cards = vs_json_member(&measured, "gpu_used_gb");
     const vs_jnode cpu = vs_json_member(&measured, "cpu_gb");
-    const vs_score_figure of_card = {.what = VS_SF_PEAK_ALLOCATED}; /* "torch peaks" */
     uint64_t gb = 0;
-    if (!check_keys(&measured, known, COUNT_OF(known), r->err) ||
+    if (!check_keys(&measured, measured_keys, COUNT_OF(measured_keys), r->err) ||
         !vs_json_get_u64(r->node, "gb_bytes",
                          !vs_json_is_absent(&cards) || !vs_json_is_absent(&cpu), &gb, r->err)) {
         return false;
     }
-    return add_number(r, &measured, "load_s", NS_PER_S, VS_SF_LOAD) &&
-           add_number(r, &measured, "s_per_token", NS_PER_S, VS_SF_PER_TOKEN) &&
-           add_cards(r, &cards, gb, &of_card) &&
-           add_number(r, &measured, "cpu_gb", gb, VS_SF_HOST_WEIGHTS) &&
-           add_number(r, &measured, "final_allocated_bytes", 1, VS_SF_FINAL_ALLOCATED) &&
-           add_number(r, &measured, "peak_allocated_bytes", 1, VS_SF_PEAK_ALLOCATED) &&
-           add_number(r, &measured, "peak_reserved_bytes", 1, VS_SF_PEAK_RESERVED);
+    for (size_t i = 0; i < COUNT_OF(measured_keys); i++) {
+        const vs_jnode n = vs_json_member(&measured, measured_keys[i]);
+        vs_score_figure figure = {.what = measured_whats[i]};
+        if (!read_fitted(r, measured_keys[i], &figure.fitted) ||
+            !add_cards(r, &n, unit_of(measured_keys[i], gb), &figure)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool read_kind(const reading *r)

@@ -39,7 +39,9 @@ static vs_score_median median_of(const vs_score_sheet *sheet, vs_score_kind kind
         for (uint32_t k = 0;
              row->kind == kind && row->state == VS_ROW_JUDGED && k < row->figure_count; k++) {
             const vs_score_figure *f = &row->figures[k];
-            if (f->has_error) {
+            if (f->fitted != NULL) {
+                out.fitted_count++;
+            } else if (f->has_error) {
                 errors[out.figure_count++] = magnitude(f->error_ppm);
             } else if (!f->has_predicted) {
                 out.none_count++;

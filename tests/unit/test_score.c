@@ -66,6 +66,19 @@ static void printed_decimals_become_bytes_and_nanoseconds(void **state)
     assert_false(row->figures[0].has_tolerance);
 }
 
+static void a_figure_says_what_was_fitted_to_it(void **state)
+{
+    const vs_score_sheet sheet =
+        facts(*state, entry(*state, "\"kind\":\"time\",\"fitted\":{\"load_s\":\"a rate\"},"
+                                    "\"measured\":{\"load_s\":1,\"s_per_token\":1}"));
+    assert_string_equal(sheet.rows[0].figures[0].fitted, "a rate");
+    assert_null(sheet.rows[0].figures[1].fitted);
+    expect_error(*state,
+                 entry(*state, "\"kind\":\"time\",\"fitted\":{\"speed\":\"a rate\"},"
+                               "\"measured\":{\"load_s\":1}"),
+                 "fitted.speed");
+}
+
 static void a_list_is_a_figure_for_every_card(void **state)
 {
     const vs_score_sheet sheet =
@@ -304,11 +317,13 @@ static vs_score_summary summarise(scratch *s, vs_score_row *rows, uint32_t count
 
 static void a_median_is_of_absolute_errors_in_reach(void **state)
 {
-    vs_score_figure figures[] = {{.has_error = true, .has_predicted = true, .error_ppm = -400},
-                                 {.has_error = true, .has_predicted = true, .error_ppm = 100},
-                                 {.has_error = true, .has_predicted = true, .error_ppm = 9},
-                                 {.has_error = true, .has_predicted = true, .error_ppm = 201},
-                                 {.result = VS_SCORE_MISS}};
+    vs_score_figure figures[] = {
+        {.has_error = true, .has_predicted = true, .error_ppm = -400},
+        {.has_error = true, .has_predicted = true, .error_ppm = 100},
+        {.has_error = true, .has_predicted = true, .error_ppm = 9},
+        {.has_error = true, .has_predicted = true, .error_ppm = 201},
+        {.result = VS_SCORE_MISS},
+        {.has_error = true, .has_predicted = true, .error_ppm = 7, .fitted = "a rate"}};
     vs_score_row rows[] = {{.source = "u",
                             .kind = VS_SCORE_MEMORY,
                             .state = VS_ROW_JUDGED,
@@ -323,13 +338,14 @@ static void a_median_is_of_absolute_errors_in_reach(void **state)
                             .kind = VS_SCORE_TIME,
                             .state = VS_ROW_JUDGED,
                             .figures = figures,
-                            .figure_count = 5}};
+                            .figure_count = 6}};
     const vs_score_summary sum = summarise(*state, rows, 3);
     assert_int_equal(sum.memory.figure_count, 3);
     assert_int_equal(sum.memory.median_ppm, 100);
     assert_int_equal(sum.time.figure_count, 4);
     assert_int_equal(sum.time.median_ppm, 151); /* (100 + 201) / 2, rounded up */
     assert_int_equal(sum.time.none_count, 1);
+    assert_int_equal(sum.time.fitted_count, 1);
     assert_int_equal(sum.source_count, 2);
     assert_int_equal(sum.judged, 2);
     assert_int_equal(sum.out_of_reach, 1);
@@ -436,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(printed_decimals_become_bytes_and_nanoseconds),
+        TEST(a_figure_says_what_was_fitted_to_it),
         TEST(a_list_is_a_figure_for_every_card),
         TEST(a_case_has_its_verdict_first_and_what_is_null_not_at_all),
         TEST(the_metric_says_which_counter),

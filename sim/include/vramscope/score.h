@@ -63,6 +63,7 @@ typedef struct {
     /* sizes that would be as right: requests of the same load, any of which could be the one to fail */
     uint64_t others[VS_SCORE_OTHERS_MAX];
     uint32_t other_count;
+    const char *fitted;   /* which constant of ours was chosen to reproduce it, NULL: none */
     vs_bytes extra_bytes; /* the part of measured that the scenario does not contain */
     bool has_tolerance;
     uint32_t tolerance_ppm; /* of measured; 0: equal, to the last digit printed */
@@ -131,7 +132,9 @@ void vs_score_judge(vs_score_row *row, const vs_run_result *result);
 typedef struct {
     uint32_t figure_count; /* with an error; what is not in reach has none */
     uint32_t none_count;   /* of judged rows, without a prediction */
-    uint64_t median_ppm;   /* of the absolute errors; even counts: the mean of the middle two */
+    uint32_t
+        fitted_count; /* of judged rows, left out: reproducing what one was fitted to is no test */
+    uint64_t median_ppm; /* of the absolute errors; even counts: the mean of the middle two */
 } vs_score_median;
 
 /* A case is right when its verdict is; whole when every other figure hits too. */
