@@ -170,12 +170,12 @@ static void name_row(vs_outfile *out, vs_jwriter *w, int width, const char *cons
 
 void list_loaders(vs_outfile *out, vs_jwriter *w)
 {
+    static const char *const words[VS_LOADER_COUNT] = {
+        [VS_LOADER_V5] = "newest rules: whole checkpoint, prefetching threads, fused experts",
+        [VS_LOADER_V5_0] = "5.0: prefetches while it quantises too, warm-up of what is free"};
     for (uint32_t i = 0; i < VS_LOADER_COUNT; i++) {
-        const char *const pair[2] = {
-            vs_loader_name((vs_loader)i),
-            i == VS_LOADER_V5
-                ? "newest rules: whole checkpoint, prefetching threads, fused experts"
-                : "not in this version yet"};
+        const char *const pair[2] = {vs_loader_name((vs_loader)i),
+                                     words[i] != NULL ? words[i] : "not in this version yet"};
         name_row(out, w, 20, pair);
     }
 }

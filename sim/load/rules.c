@@ -116,7 +116,7 @@ void load_resolve_rates(loader *ld)
     }
 }
 
-/* [2.8] newest rules: off for on-the-fly quantisation (#44576). */
+/* [2.8] off for on-the-fly quantisation since #44576; 5.0 prefetches then too. */
 static bool resolve_async(const loader *ld)
 {
     switch (ld->scenario->async) {
@@ -124,7 +124,7 @@ static bool resolve_async(const loader *ld)
     case VS_OFF: return false;
     case VS_AUTO: break;
     }
-    return ld->scenario->quant == VS_QUANT_NONE;
+    return ld->scenario->quant == VS_QUANT_NONE || ld->scenario->loader == VS_LOADER_V5_0;
 }
 
 static bool resolve_warmup(const loader *ld)
@@ -138,14 +138,33 @@ static bool resolve_warmup(const loader *ld)
            VS_QEXPERTS_AXOLOTL; /* the patch turns it into a no-op [7] */
 }
 
+/* 5.0 differs from the newest rules in when it prefetches and in its warm-up [1]. What it did with checkpoints that are
+ * quantised already is not in the specification, which has that of 5.10 and 5.12. */
+static bool check_loader(const loader *ld, vs_err *err)
+{
+    const vs_scenario *scenario = ld->scenario;
+    const bool is_plain =
+        ld->model->quant.format == VS_QF_NONE && ld->model->container != VS_CONTAINER_GGUF;
+    if (scenario->loader == VS_LOADER_V5 || (scenario->loader == VS_LOADER_V5_0 && is_plain)) {
+        return true;
+    }
+    if (scenario->loader == VS_LOADER_V5_0) {
+        return vs_fail(err, VS_ERR_PLANNED,
+                       "loader transformers-5.0 with a checkpoint that is quantised already is "
+                       "not in this version yet; transformers-5 (the newest rules) has it");
+    }
+    return vs_fail(
+        err, VS_ERR_PLANNED,
+        "loader %s is not in this version yet; transformers-5 (the newest rules) and "
+        "transformers-5.0 are",
+        vs_loader_name(scenario->loader));
+}
+
 bool load_resolve_rules(loader *ld, vs_err *err)
 {
     const vs_scenario *scenario = ld->scenario;
-    if (scenario->loader != VS_LOADER_V5) {
-        return vs_fail(
-            err, VS_ERR_PLANNED,
-            "loader %s is not in this version yet; transformers-5 (the newest rules) is",
-            vs_loader_name(scenario->loader));
+    if (!check_loader(ld, err)) {
+        return false;
     }
     if (scenario->quant_experts != VS_QEXPERTS_NONE && scenario->quant == VS_QUANT_NONE) {
         return vs_fail(
@@ -187,12 +206,25 @@ static vs_bytes warmup_wish(const loader *ld)
     return total;
 }
 
+/* 5.0: at most what is free but 1.2 GiB (#37436), less what the allocator holds unused (#37920); true element sizes
+ * (#42996). */
+static vs_bytes warmup_of_5_0(vs_bytes wish, vs_bytes unused, vs_bytes free_bytes)
+{
+    const vs_bytes cap =
+        free_bytes > WARMUP_HEADROOM_BYTES ? free_bytes - WARMUP_HEADROOM_BYTES : 0;
+    const vs_bytes bytes = wish < cap ? wish : cap;
+    return bytes > unused ? (bytes - unused) / 2 * 2 : 0; /* empty(bytes / 2, fp16) */
+}
+
 vs_bytes load_warmup_bytes(const loader *ld, vs_bytes free_bytes, vs_bytes total_bytes)
 {
     const vs_pool_stats *stats = vs_pool_get_stats(ld->pool);
     const vs_bytes unused = stats->reserved_bytes[VS_STAT_ALL].current -
                             stats->allocated_bytes[VS_STAT_ALL].current;
     const vs_bytes wish = warmup_wish(ld);
+    if (ld->scenario->loader == VS_LOADER_V5_0) {
+        return warmup_of_5_0(wish, unused, free_bytes);
+    }
     const vs_bytes missing = wish > unused ? wish - unused : 0;
     vs_bytes bytes = 0;
     if (missing > unused) {

@@ -219,7 +219,7 @@ static bool set_loader(const setting *s)
     if (!read_word(s, loaders, COUNT_OF(loaders), &index)) {
         return false;
     }
-    if (index != VS_LOADER_V5) {
+    if (index != VS_LOADER_V5 && index != VS_LOADER_V5_0) {
         return fail_planned(s);
     }
     s->scenario->loader = (vs_loader)index;

@@ -174,6 +174,57 @@ static void a_tiny_card_gets_no_warmup(void **state)
     assert_true(s->run.result.has_warmup); /* asked for nothing: 1 GiB - 1.2 GiB */
 }
 
+/* ---- transformers-5.0 [1, 2.8, 3] ------------------------------------------------------------------ */
+
+static void loader_5_0_prefetches_while_it_quantises_and_the_newest_does_not(void **state)
+{
+    stored *s = *state;
+    scenario_go(&s->run, "qwen2.5-7b", "gpu=40GiB quant=bnb-nf4");
+    assert_false(s->run.result.is_async);
+    scenario_go(&s->run, "qwen2.5-7b", "gpu=40GiB quant=bnb-nf4 loader=transformers-5.0");
+    assert_true(s->run.result.is_async);
+    scenario_go(&s->run, "qwen2.5-7b",
+                "gpu=40GiB quant=bnb-nf4 loader=transformers-5.0 async=off");
+    assert_false(s->run.result.is_async);
+}
+
+/* min(bytes, free - 1.2 GiB) - (reserved - allocated): nothing is reserved yet. */
+static void the_warmup_of_5_0_is_capped_by_what_is_free(void **state)
+{
+    stored *s = *state;
+    vs_bytes segment = 0;
+    scenario_go(&s->run, "llama-2-7b",
+                "gpu=8GiB dtype=bf16 gpu-used=2GiB loader=transformers-5.0");
+    const vs_bytes free_bytes = 8 * VS_GIB - 2 * VS_GIB - s->run.result.gpus[0].context_bytes;
+    assert_true(vs_round_up_u64(free_bytes - 1288490188, 2 * VS_MIB, &segment));
+    assert_int_equal(s->run.result.gpus[0].warmup_bytes, segment);
+    assert_string_not_equal(s->run.result.oom.stage, "warmup");
+    scenario_go(&s->run, "qwen2.5-0.5b", "gpu=8GiB gpu-used=7GiB loader=transformers-5.0");
+    assert_int_equal(s->run.result.gpus[0].warmup_bytes, 0);
+}
+
+/* Where neither rule differs, the two loads are the same: all of a plain checkpoint that has the card to itself. */
+static void loader_5_0_loads_a_plain_checkpoint_as_the_newest_does(void **state)
+{
+    stored *s = *state;
+    scenario_go(&s->run, "llama-2-7b", "gpu=rtx-4090 dtype=bf16");
+    const vs_run_result newest = s->run.result;
+    scenario_go(&s->run, "llama-2-7b", "gpu=rtx-4090 dtype=bf16 loader=transformers-5.0");
+    assert_int_equal(s->run.result.load_ns, newest.load_ns);
+    assert_int_equal(s->run.result.gpus[0].peak_used_bytes, newest.gpus[0].peak_used_bytes);
+    assert_int_equal(s->run.result.event_count, newest.event_count);
+}
+
+static void loader_5_0_refuses_what_is_quantised_already(void **state)
+{
+    stored *s = *state;
+    vs_err err = {0};
+    assert_false(
+        scenario_try(&s->run, "deepseek-v3", "gpu=80GiB loader=transformers-5.0", &err));
+    assert_int_equal(err.code, VS_ERR_PLANNED);
+    assert_non_null(strstr(err.text, "quantised already"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +242,10 @@ int main(void)
         WITH_STORED(the_warmup_is_capped_by_the_total_and_not_by_what_is_free),
         WITH_STORED(the_warmup_counts_quantised_weights_small),
         WITH_STORED(a_tiny_card_gets_no_warmup),
+        WITH_STORED(loader_5_0_prefetches_while_it_quantises_and_the_newest_does_not),
+        WITH_STORED(the_warmup_of_5_0_is_capped_by_what_is_free),
+        WITH_STORED(loader_5_0_loads_a_plain_checkpoint_as_the_newest_does),
+        WITH_STORED(loader_5_0_refuses_what_is_quantised_already),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

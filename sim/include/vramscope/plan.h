@@ -16,8 +16,8 @@ typedef enum { VS_AUTO, VS_ON, VS_OFF } vs_tristate;
 
 /* X(enum, name) */
 #define VS_LOADERS(X)                                                                          \
-    X(VS_LOADER_V5, "transformers-5") /* newest rules: V516 of the spec */                     \
-    X(VS_LOADER_V5_0, "transformers-5.0")                                                      \
+    X(VS_LOADER_V5, "transformers-5")     /* newest rules: V516 of the spec */                 \
+    X(VS_LOADER_V5_0, "transformers-5.0") /* of plain checkpoints */                           \
     X(VS_LOADER_V4_57, "transformers-4.57")                                                    \
     X(VS_LOADER_V4_47, "transformers-4.47")                                                    \
     X(VS_LOADER_CLASSIC, "classic")
