@@ -155,7 +155,9 @@ static void sort_settings(replay_run *run)
     }
 }
 
-/* On a card without limit, so that every setting runs to the end. */
+#define NO_LIMIT (UINT64_C(1) << 50)
+
+/* On a card without limit, so that every setting runs to the end; then on the recorded one. */
 static bool run_setting(cli *c, replay_run *run, const char *text, vs_err *err)
 {
     vs_alloc_conf conf = vs_alloc_conf_default(VS_TORCH_NEWEST);
@@ -163,12 +165,13 @@ static bool run_setting(cli *c, replay_run *run, const char *text, vs_err *err)
     if (!vs_alloc_conf_parse(&conf, vs_str_of(text), err)) {
         return false;
     }
-    const vs_replay_desc desc = {.keep = &c->run, .scratch = &c->scratch, .conf = &conf};
+    vs_replay_desc desc = {
+        .keep = &c->run, .scratch = &c->scratch, .conf = &conf, .capacity_bytes = NO_LIMIT};
     if (!vs_replay_run(&result, run->rec, &desc, err)) {
         return false;
     }
     replay_setting *setting = &run->settings[run->setting_count];
-    *setting = (replay_setting){.alloc_conf = text, .order = run->setting_count};
+    *setting = (replay_setting){.alloc_conf = text, .order = run->setting_count, .fits = true};
     for (uint32_t i = 0; i < result.device_count; i++) {
         const vs_replay_device *d = &result.devices[i];
         setting->peak_reserved += d->peak_reserved_bytes;
@@ -176,6 +179,15 @@ static bool run_setting(cli *c, replay_run *run, const char *text, vs_err *err)
         setting->peak_unused += d->peak_unused_bytes;
     }
     run->setting_count++;
+    desc.capacity_bytes = 0;
+    if (!vs_replay_run(&result, run->rec, &desc, err)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < result.device_count; i++) {
+        const vs_replay_device *d = &result.devices[i];
+        run->has_room = run->has_room || d->room_bytes != 0;
+        setting->fits = setting->fits && (!d->is_comparable || d->fits);
+    }
     return true;
 }
 

@@ -11,6 +11,7 @@ typedef struct {
     vs_bytes peak_allocated;
     vs_bytes peak_unused;
     uint32_t order; /* as tried */
+    bool fits;      /* on the recorded card, if has_room */
 } replay_setting;
 
 #define REPLAY_SETTINGS_MAX 16u
@@ -25,6 +26,7 @@ typedef struct {
     vs_replay_result result;
     replay_setting settings[REPLAY_SETTINGS_MAX];
     uint32_t setting_count; /* 0: not ranked */
+    bool has_room;          /* the recording shows where its card ends */
 } replay_run;
 
 void replay_text(vs_outfile *out, const replay_run *run);

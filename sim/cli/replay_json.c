@@ -49,6 +49,11 @@ static void put_samples(vs_jwriter *w, const vs_replay_device *d)
 static void put_what_if(vs_jwriter *w, const vs_replay_device *d)
 {
     vs_jw_bool(w, "fits", d->fits);
+    if (d->room_bytes != 0) {
+        vs_jw_u64(w, "room_bytes", d->room_bytes);
+    } else {
+        vs_jw_null(w, "room_bytes");
+    }
     vs_jw_i64(w, "saved_reserved_bytes",
               (int64_t)d->recorded_peak_reserved_bytes - (int64_t)d->peak_reserved_bytes);
 }
@@ -131,6 +136,11 @@ static void put_settings(vs_jwriter *w, const replay_run *run)
         vs_jw_u64(w, "peak_reserved_bytes", s->peak_reserved);
         vs_jw_u64(w, "peak_allocated_bytes", s->peak_allocated);
         vs_jw_u64(w, "peak_unused_bytes", s->peak_unused);
+        if (run->has_room) {
+            vs_jw_bool(w, "fits", s->fits);
+        } else {
+            vs_jw_null(w, "fits");
+        }
         vs_jw_end(w);
     }
     vs_jw_end(w);

@@ -161,9 +161,28 @@ static void saved(vs_outfile *out, const vs_replay_device *d)
     }
 }
 
+/* On which card, when none was given. */
+static void put_room(vs_outfile *out, const replay_run *run, const vs_replay_device *d)
+{
+    char text[VS_TEXT_BYTES];
+    if (run->desc.capacity_bytes != 0 || run->desc.limit_bytes != 0) {
+        return;
+    }
+    if (d->room_bytes != 0) {
+        vs_outfile_printf(out,
+                          "  on the same card: %s for the allocator, as the recorded out of "
+                          "memory shows\n",
+                          size(d->room_bytes, text));
+    } else {
+        vs_outfile_printf(out, "  on a card without limit: the recording does not show where "
+                               "its card ends (--capacity)\n");
+    }
+}
+
 static void what_if(vs_outfile *out, const replay_run *run, const vs_replay_device *d)
 {
     char text[VS_TEXT_BYTES];
+    put_room(out, run, d);
     if (d->fits) {
         vs_outfile_printf(
             out, "  fits: every recorded request is served%s\n",
@@ -258,6 +277,7 @@ static void put_settings(vs_outfile *out, const replay_run *run)
 {
     char reserved[VS_TEXT_BYTES];
     char unused[VS_TEXT_BYTES];
+    const bool has_room = run->has_room;
     if (run->setting_count == 0) {
         return;
     }
@@ -267,9 +287,12 @@ static void put_settings(vs_outfile *out, const replay_run *run)
                       "", "peak reserved", "most unused");
     for (uint32_t i = 0; i < run->setting_count; i++) {
         const replay_setting *s = &run->settings[i];
-        vs_outfile_printf(out, "  %-54s %14s %14s\n",
+        vs_outfile_printf(out, "  %-54s %14s %14s%s\n",
                           s->alloc_conf[0] == '\0' ? "(defaults)" : s->alloc_conf,
-                          size(s->peak_reserved, reserved), size(s->peak_unused, unused));
+                          size(s->peak_reserved, reserved), size(s->peak_unused, unused),
+                          !has_room ? ""
+                          : s->fits ? "  fits"
+                                    : "  out of memory");
     }
 }
 

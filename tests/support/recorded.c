@@ -219,20 +219,22 @@ typedef struct {
 static void list_block(void *ctx, const vs_block_view *view)
 {
     lister *l = ctx;
-    if (view->state == VS_BLOCK_UNMAPPED) {
+    if (view->state == VS_BLOCK_UNMAPPED || l->segments == NULL || l->blocks == NULL) {
         return;
     }
-    vs_rec_segment *last = l->segment_count == 0 ? NULL : &l->segments[l->segment_count - 1u];
-    if (last == NULL || last->addr + last->total != view->addr ||
+    const vs_rec_segment *before =
+        l->segment_count == 0 ? NULL : &l->segments[l->segment_count - 1u];
+    if (before == NULL || before->addr + before->total != view->addr ||
         l->range != view->segment_addr) {
-        last = &l->segments[l->segment_count++];
-        *last = (vs_rec_segment){.addr = view->addr,
-                                 .block_first = l->block_count,
-                                 .stream = (uint16_t)(view->stream / 1000),
-                                 .is_small = view->is_small_pool,
-                                 .is_expandable = view->is_expandable};
+        l->segments[l->segment_count++] =
+            (vs_rec_segment){.addr = view->addr,
+                             .block_first = l->block_count,
+                             .stream = (uint16_t)(view->stream / 1000),
+                             .is_small = view->is_small_pool,
+                             .is_expandable = view->is_expandable};
         l->range = view->segment_addr;
     }
+    vs_rec_segment *last = &l->segments[l->segment_count - 1u];
     static const uint8_t states[] = {[VS_BLOCK_ALLOCATED] = VS_REC_BLOCK_ACTIVE,
                                      [VS_BLOCK_PENDING] = VS_REC_BLOCK_PENDING,
                                      [VS_BLOCK_FREE] = VS_REC_BLOCK_INACTIVE,
@@ -292,6 +294,10 @@ void recorded_make(recorded *out, const recorded_desc *desc, vs_arena *arena)
         fail_msg("%s", err.text);
     }
     writer w = {.p = p, .tl = tl};
+    if (p->pool == NULL || tl->event_time == NULL) {
+        fail_msg("the program did nothing");
+        return;
+    }
     put_events(&w, arena);
     lister l = {.segments = VS_ARRAY(arena, vs_rec_segment, (size_t)w.count + 1),
                 .blocks = VS_ARRAY(arena, vs_rec_block, (size_t)w.count * 2 + 16)};

@@ -2,8 +2,7 @@
 # Runs the benchmarks: prints their `name value unit` lines and writes build/bench.json {"name": value}.
 #
 # usage: run-bench.sh BINARY...     (make bench)
-# One at a time, since they measure. bench_pool wants a recorded stream, which extract_stream.py makes
-# of a public recording if there is one beside the project.
+# One at a time, since they measure. bench_pool wants a public recording beside the project.
 set -u
 export LC_ALL=C
 out=${OUT:-build}
@@ -13,21 +12,11 @@ lines=$out/bench/lines.txt
 
 # The longest recording that begins with an empty allocator on one device: 3853 allocations.
 recording='../shared/traces/NiuHuangxiaozi__*_forward_and_backward_memory_snapshot_100.pickle.gz'
-stream=$out/bench/stream.txt
 
-make_stream() {
-    local found
+find_recording() {
     found=$(compgen -G "$recording" | head -n 1)
-    if [ -z "$found" ]; then
-        echo "bench_pool left out: no recording in ../shared/traces"
-        return 1
-    fi
-    if ! command -v python3 >/dev/null; then
-        echo "bench_pool left out: extract_stream.py needs python3"
-        return 1
-    fi
-    [ "$stream" -nt tests/tools/extract_stream.py ] ||
-        { python3 tests/tools/extract_stream.py "$found" >"$stream.tmp" && mv "$stream.tmp" "$stream"; }
+    [ -n "$found" ] || echo "bench_pool left out: no recording in ../shared/traces"
+    [ -n "$found" ]
 }
 
 status=0
@@ -35,8 +24,8 @@ for binary in "$@"; do
     arguments=()
     case "$binary" in
     */bench_pool)
-        make_stream || continue
-        arguments=("$stream")
+        find_recording || continue
+        arguments=("$found")
         ;;
     esac
     "$binary" "${arguments[@]}" </dev/null | tee -a "$lines"

@@ -164,6 +164,21 @@ static inline bool replay_is(const replay_device *d, uint32_t at, vs_rec_action 
     return at < d->event_count && d->events[at].action == (uint8_t)action;
 }
 
+/* Bytes that a driver event added, or took. */
+static inline vs_bytes replay_gain(const vs_rec_event *event)
+{
+    return event->action == VS_REC_SEGMENT_ALLOC || event->action == VS_REC_SEGMENT_MAP
+               ? event->size
+               : 0;
+}
+
+static inline vs_bytes replay_loss(const vs_rec_event *event)
+{
+    return event->action == VS_REC_SEGMENT_FREE || event->action == VS_REC_SEGMENT_UNMAP
+               ? event->size
+               : 0;
+}
+
 /* step.c */
 typedef enum { MISS_ADDRESS, MISS_ALLOCATED, MISS_RESERVED, MISS_SEGMENT } mismatch_kind;
 
@@ -187,7 +202,8 @@ bool replay_is_driver_event(const replay_device *d, uint32_t at);
 VS_MUST_CHECK bool replay_compare_end(replay_device *d, vs_arena *scratch);
 
 /* what_if.c */
-void what_if_start(replay_device *d, const vs_replay_desc *desc);
+/* conf: gets the limit, if there is one. */
+void what_if_start(replay_device *d, const vs_replay_desc *desc, vs_alloc_conf *conf);
 VS_MUST_CHECK bool what_if_seed(replay_device *d);
 void what_if_step(replay_device *d);
 

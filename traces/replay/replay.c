@@ -120,27 +120,6 @@ static vs_bytes final_reserved(const vs_rec_device *dev)
     return sum;
 }
 
-/* Bytes a driver event adds (positive) or takes. */
-static int64_t reserved_change(const vs_rec_event *event)
-{
-    const int64_t size = (int64_t)(event->size & INT64_MAX);
-    switch ((vs_rec_action)event->action) {
-    case VS_REC_SEGMENT_ALLOC:
-    case VS_REC_SEGMENT_MAP: return size;
-    case VS_REC_SEGMENT_FREE:
-    case VS_REC_SEGMENT_UNMAP: return -size;
-    case VS_REC_ALLOC:
-    case VS_REC_FREE_REQUESTED:
-    case VS_REC_FREE_COMPLETED:
-    case VS_REC_SNAPSHOT:
-    case VS_REC_OOM:
-    case VS_REC_LEVEL:
-    case VS_REC_MARK:
-    case VS_REC_ACTION_COUNT: return 0;
-    }
-    return 0;
-}
-
 /* Counts of the recording; false: nothing to replay, and why. */
 static bool survey(replay_device *d)
 {
@@ -169,7 +148,7 @@ static void recorded_peaks(replay_device *d)
     uint64_t reserved = d->result.initial_reserved_bytes;
     uint64_t peak = reserved;
     for (uint32_t i = 0; i < d->event_count; i++) {
-        reserved += (uint64_t)reserved_change(&d->events[i]);
+        reserved += replay_gain(&d->events[i]) - replay_loss(&d->events[i]);
         peak = reserved > peak ? reserved : peak;
     }
     d->result.recorded_peak_reserved_bytes = peak;
@@ -255,13 +234,11 @@ static bool start(const replayer *r, replay_device *d, vs_tape *tape)
     d->recorded_reserved = before.initial_reserved_bytes;
     vs_pool_desc desc = {.conf = &conf, .tape = tape};
     if (d->is_what_if) {
-        what_if_start(d, r->desc);
+        what_if_start(d, r->desc, &conf);
         desc.driver = vs_model_driver_calls(&d->driver);
     } else {
         desc.driver = replay_driver(d);
-    }
-    if (r->limit != 0) {
-        conf.memory_fraction = 0.5; /* of twice the limit: exact */
+        conf.memory_fraction = r->limit != 0 ? 0.5 : -1.0; /* of twice the limit: exact */
         d->limit_total = r->limit * 2;
     }
     desc.device = d->tape_device;
@@ -366,7 +343,7 @@ static void limit_bounds(const replay_device *d, vs_bytes *low, vs_bytes *high)
     *high = UINT64_MAX;
     for (uint32_t i = 0; i < d->event_count; i++) {
         const vs_rec_event *event = &d->events[i];
-        reserved += (uint64_t)reserved_change(event);
+        reserved += replay_gain(event) - replay_loss(event);
         *low = reserved > *low ? reserved : *low;
         const vs_bytes most = reserved + event->size + 20 * VS_MIB;
         if (event->action == VS_REC_OOM && event->addr > event->size + 20 * VS_MIB &&

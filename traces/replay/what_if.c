@@ -8,7 +8,8 @@
  * knows. */
 #include "traces/replay/internal.h"
 
-#define PLENTY (UINT64_C(1) << 50) /* bytes of a card without limit */
+#define PLENTY          (UINT64_C(1) << 50) /* bytes of a card without limit */
+#define LARGEST_SURPLUS (20 * VS_MIB)       /* of a segment over its request [1.4] */
 
 /* The program's streams have caught up: every free that waited is complete. */
 static void finish_pending(void *ctx)
@@ -25,13 +26,46 @@ static void finish_pending(void *ctx)
     }
 }
 
-void what_if_start(replay_device *d, const vs_replay_desc *desc)
+/* What the allocator could have on the recorded card: what it had and what was free when a request failed. A failure with
+ * more free than the request could need came from a limit, which does not tell. */
+static vs_bytes recorded_room(const replay_device *d)
 {
-    const vs_bytes total = desc->capacity_bytes != 0 ? desc->capacity_bytes : PLENTY;
-    vs_model_driver_init(&d->driver, total, desc->context_bytes);
+    vs_bytes reserved = d->result.initial_reserved_bytes;
+    vs_bytes room = 0;
+    for (uint32_t i = 0; i < d->event_count; i++) {
+        const vs_rec_event *event = &d->events[i];
+        reserved += replay_gain(event) - replay_loss(event);
+        if (event->action == VS_REC_OOM && event->addr < event->size + LARGEST_SURPLUS &&
+            (room == 0 || reserved + event->addr < room)) {
+            room = reserved + event->addr;
+        }
+    }
+    return room;
+}
+
+void what_if_start(replay_device *d, const vs_replay_desc *desc, vs_alloc_conf *conf)
+{
+    vs_bytes total = PLENTY;
+    vs_bytes used = 0;
+    if (desc->capacity_bytes != 0) {
+        total = desc->capacity_bytes;
+        used = desc->context_bytes < total ? desc->context_bytes : total;
+    } else if (desc->limit_bytes != 0) {
+        total = 2 * desc->limit_bytes;
+    } else if (recorded_room(d) != 0) {
+        total = recorded_room(d);
+    }
+    if (desc->limit_bytes != 0 && desc->limit_bytes < total) {
+        conf->memory_fraction = (double)desc->limit_bytes / (double)total;
+    }
+    vs_model_driver_init(&d->driver, total, used);
     d->driver.on_synchronize = finish_pending;
     d->driver.on_synchronize_ctx = d;
     d->result.fits = true;
+    d->result.room_bytes = total == PLENTY ? 0 : total - used;
+    if (desc->limit_bytes != 0 && desc->limit_bytes < d->result.room_bytes) {
+        d->result.room_bytes = desc->limit_bytes;
+    }
 }
 
 static void ran_out(replay_device *d, uint32_t event)

@@ -78,6 +78,7 @@ typedef struct {
     bool is_comparable;
     const char *reason; /* when not comparable, or "" */
     /* what-if */
+    vs_bytes room_bytes; /* what the allocator could have had; 0: no limit */
     bool fits;
     uint32_t oom_event; /* where it would have run out; UINT32_MAX: nowhere */
     vs_oom_info oom;
