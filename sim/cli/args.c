@@ -194,6 +194,8 @@ static bool take_output(cli_args *args, const word *w)
         args->trace = value;
     } else if (strcmp(key, "csv") == 0) {
         args->csv = value;
+    } else if (strcmp(key, "snapshot") == 0) {
+        args->snapshot = value;
     } else if (strcmp(key, "png") == 0) {
         args->png = value;
     } else if (strcmp(key, "svg") == 0) {
@@ -276,8 +278,8 @@ static const char *plain_path(const char *path)
 /* Two outputs into one file: the second would silently replace the first. */
 static bool check_distinct(const cli_args *args, vs_err *err)
 {
-    const char *const paths[] = {args->json, args->tape, args->trace,
-                                 args->csv,  args->png,  args->svg};
+    const char *const paths[] = {args->json,     args->tape, args->trace, args->csv,
+                                 args->snapshot, args->png,  args->svg};
     const size_t count = sizeof paths / sizeof paths[0];
     for (size_t i = 0; i < count; i++) {
         for (size_t j = i + 1; j < count; j++) {
@@ -296,7 +298,7 @@ static bool check_distinct(const cli_args *args, vs_err *err)
 static bool check_outputs(cli_args *args, vs_err *err)
 {
     const int count = is_stdout(args->json) + is_stdout(args->tape) + is_stdout(args->trace) +
-                      is_stdout(args->csv);
+                      is_stdout(args->csv) + is_stdout(args->snapshot);
     if (is_stdout(args->png) || is_stdout(args->svg)) {
         return vs_fail(
             err, VS_ERR_USAGE, "--%s -: a picture goes to a file; name one, as in load.%s",

@@ -22,7 +22,7 @@ typedef struct {
 /* A parsed command line of sim, compare and inspect. */
 typedef struct {
     vs_scenario scenario;
-    const char *json, *tape, *trace, *csv, *png, *svg; /* paths, NULL: not asked for */
+    const char *json, *tape, *trace, *csv, *snapshot, *png, *svg; /* NULL: not asked for */
     bool print_scenario;
     bool is_quiet; /* an output goes to stdout: nothing else does */
     bool tensors;  /* inspect --tensors */
@@ -55,6 +55,7 @@ int cmd_compare(cli *c, int argc, char **argv);
 int cmd_inspect(cli *c, int argc, char **argv);
 int cmd_mkmodel(cli *c, int argc, char **argv);
 int cmd_scorecard(cli *c, int argc, char **argv);
+int cmd_convert(cli *c, int argc, char **argv);
 int cmd_list(cli *c, int argc, char **argv);
 int cmd_help(cli *c, int argc, char **argv);
 int cmd_view(cli *c, int argc, char **argv);
@@ -95,7 +96,7 @@ void cli_report_text(vs_outfile *out, const cli_run *run, bool is_utf8);
 void cli_report_json(vs_jwriter *w, const char *key, const cli_run *run);
 
 /* outputs.c */
-VS_MUST_CHECK bool cli_write_files(const cli_args *args, const vs_timeline *timeline,
+VS_MUST_CHECK bool cli_write_files(cli *c, const cli_args *args, const vs_timeline *timeline,
                                    vs_err *err);
 
 /* A picture of tapes, made by running vramscope-view --shot. */

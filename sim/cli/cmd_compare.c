@@ -299,7 +299,8 @@ static bool check_args(const cli_args *args, vs_err *err)
     if (args->tensors) {
         return vs_fail(err, VS_ERR_USAGE, "--tensors belongs to `vramscope inspect`");
     }
-    if (args->trace != NULL || args->csv != NULL || args->svg != NULL || args->print_scenario) {
+    if (args->trace != NULL || args->csv != NULL || args->snapshot != NULL ||
+        args->svg != NULL || args->print_scenario) {
         return vs_fail(
             err, VS_ERR_USAGE,
             "compare writes --json, --tape (one file a row: NAME.1, NAME.2, ...) and --png; "

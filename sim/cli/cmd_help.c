@@ -72,6 +72,20 @@ static const command_help helps[] = {
      "vramscope replay snapshot.pickle --alloc-conf expandable_segments:True\n"
      "vramscope replay oom.pickle.gz --capacity 32GiB --json -\n",
      false},
+    {"convert", "vramscope convert IN -o OUT [--to tape|perfetto|csv|snapshot]",
+     "Writes a tape or any recording (PyTorch snapshot, profiler trace, Nsight export, RMM "
+     "log, "
+     "nvidia-smi samples) as a tape, a Chrome trace for Perfetto, CSV, or a PyTorch memory "
+     "snapshot, which torch.cuda._memory_viz and pytorch.org/memory_viz open. The ending of "
+     "OUT "
+     "says which (.tape .json .csv .pickle), or --to; OUT - is standard output. What the "
+     "format "
+     "has no place for is said; a snapshot holds the whole tape and gives it back byte for "
+     "byte.",
+     "vramscope convert run.tape -o run.json\n"
+     "vramscope convert oom.pickle.gz -o oom.tape && vramscope view oom.tape\n"
+     "vramscope convert run.tape -o - --to csv | head\n",
+     false},
     {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
      "The catalogues.",
      "vramscope list models\n"

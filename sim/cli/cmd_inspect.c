@@ -81,8 +81,9 @@ static bool check_args(const cli_args *args, vs_err *err)
                        "--%s: inspect reads the model only; `vramscope sim` takes settings",
                        args->setting);
     }
-    if (args->tape != NULL || args->trace != NULL || args->csv != NULL || args->png != NULL ||
-        args->svg != NULL || args->print_scenario || args->vary_count > 0) {
+    if (args->tape != NULL || args->trace != NULL || args->csv != NULL ||
+        args->snapshot != NULL || args->png != NULL || args->svg != NULL ||
+        args->print_scenario || args->vary_count > 0) {
         return vs_fail(err, VS_ERR_USAGE,
                        "inspect writes --json only and runs nothing; the other outputs and "
                        "--vary belong to `vramscope sim` and `compare`");

@@ -120,7 +120,8 @@ static bool read_words(cli *c, const vs_score_row *row, cli_args *args, vs_err *
         return vs_fail(err, VS_ERR_VALUE, "args: which MODEL?");
     }
     const bool has_outputs = args->json != NULL || args->tape != NULL || args->trace != NULL ||
-                             args->csv != NULL || args->png != NULL || args->svg != NULL;
+                             args->csv != NULL || args->snapshot != NULL || args->png != NULL ||
+                             args->svg != NULL;
     if (has_outputs || args->vary_count > 0 || args->print_scenario) {
         return vs_fail(err, VS_ERR_VALUE, "args: a row names one run and no outputs");
     }

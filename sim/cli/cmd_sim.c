@@ -61,7 +61,7 @@ static bool draw(cli *c, const char *path, const vs_timeline *timeline, const ch
 
 static bool write_outputs(cli *c, const cli_args *args, const cli_run *run, vs_err *err)
 {
-    if (!cli_write_files(args, run->timeline, err)) {
+    if (!cli_write_files(c, args, run->timeline, err)) {
         return false;
     }
     if (args->png != NULL && !draw(c, args->png, run->timeline, args->tape, err)) {
@@ -121,7 +121,7 @@ static bool check_args(const cli_args *args, vs_err *err)
     }
     if (args->print_scenario &&
         (args->json != NULL || args->tape != NULL || args->trace != NULL || args->csv != NULL ||
-         args->png != NULL || args->svg != NULL)) {
+         args->snapshot != NULL || args->png != NULL || args->svg != NULL)) {
         return vs_fail(err, VS_ERR_USAGE,
                        "--print-scenario writes the scenario and stops: leave --json and the "
                        "other outputs out, or leave it out");

@@ -17,16 +17,16 @@ typedef struct {
 static const command_entry commands[] = {
     {"sim", cmd_sim},         {"compare", cmd_compare},     {"inspect", cmd_inspect},
     {"mkmodel", cmd_mkmodel}, {"scorecard", cmd_scorecard}, {"replay", cmd_replay},
-    {"list", cmd_list},       {"view", cmd_view},           {"help", cmd_help}};
+    {"convert", cmd_convert}, {"list", cmd_list},           {"view", cmd_view},
+    {"help", cmd_help}};
 
 /* In the contract, in later versions. */
-static const char *const planned[] = {"plan",    "check",  "calibrate",
-                                      "convert", "record", "probe"};
+static const char *const planned[] = {"plan", "check", "calibrate", "record", "probe"};
 
 const char *const *cli_command_names(size_t *out_count)
 {
-    static const char *const names[] = {"sim",       "compare", "inspect", "mkmodel", "replay",
-                                        "scorecard", "list",    "view",    "help"};
+    static const char *const names[] = {"sim",     "compare",   "inspect", "mkmodel", "replay",
+                                        "convert", "scorecard", "list",    "view",    "help"};
     *out_count = sizeof names / sizeof names[0];
     return names;
 }

@@ -21,12 +21,16 @@ bool cli_is_utf8(void)
     return false;
 }
 
-bool cli_write_files(const cli_args *args, const vs_timeline *timeline, vs_err *err)
+bool cli_write_files(cli *c, const cli_args *args, const vs_timeline *timeline, vs_err *err)
 {
     if (args->tape != NULL && !vs_timeline_write(timeline, args->tape, err)) {
         return false;
     }
     if (args->trace != NULL && !vs_trace_write_perfetto(timeline, args->trace, err)) {
+        return false;
+    }
+    if (args->snapshot != NULL &&
+        !vs_trace_write_snapshot(timeline, args->snapshot, &c->scratch, err)) {
         return false;
     }
     return args->csv == NULL || vs_trace_write_csv(timeline, args->csv, err);

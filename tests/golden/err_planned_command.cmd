@@ -1,1 +1,1 @@
-vramscope replay trace.pickle
+vramscope record -o run.rec -- python load.py

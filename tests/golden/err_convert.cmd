@@ -1,0 +1,1 @@
+cd "$TMP" && echo x >bad.tape && ln -s bad.tape link.json; for words in "" "bad.tape" "bad.tape -o -" "bad.tape -o x.json.gz" "bad.tape -o x.html" "bad.tape -o x --to perfeto" "bad.tape -o link.json" "none.tape -o x.json" "bad.tape more.tape -o x.json" "bad.tape -o x.json --format y"; do vramscope convert $words; echo "$?" >&2; done; ls
