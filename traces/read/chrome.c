@@ -226,8 +226,8 @@ static void note_cut(chrome *c)
     if (c->is_cut_in_event && c->cut_event_bytes > 0) {
         builder_note(c->b,
                      "the file is cut: it ends at byte %" PRIu64 ", %" PRIu64
-                     " bytes into an event that is left out; the %" PRIu64
-                     " events before it are used",
+                     " bytes behind the last whole event; they are left out and the %" PRIu64
+                     " events before are used",
                      at, c->cut_event_bytes, c->counts.events);
     } else {
         builder_note(c->b,

@@ -5,9 +5,9 @@
  * order of time every total follows from the one before. But a clock can also step back, and then the file's order is
  * the right one. So:
  *
- *   the totals decide, if there are any: the order in which fewer of them disagree, ties for time;
- *   else time, if no thread's own events go back in time;
- *   else the order of the file. */
+ *   the totals decide, if there are any: the order in which fewer of them disagree;
+ *   if they do not, time, unless a thread's own events go back in time;
+ *   then the order of the file. */
 #include "traces/read/chrome.h"
 #include "traces/read/order.h"
 
@@ -116,8 +116,9 @@ bool chrome_order_rows(chrome *c, vs_err *err)
             return vs_fail_memory(err, c->desc->scratch, "the memory events of a trace");
         }
         const agreement timed = compare_totals(c, by_time);
-        const bool is_timed =
-            timed.checked > 0 ? timed.disagree <= chosen.disagree : back.of_thread == 0;
+        const bool is_timed = timed.disagree != chosen.disagree
+                                  ? timed.disagree < chosen.disagree
+                                  : back.of_thread == 0;
         order = is_timed ? by_time : NULL;
         chosen = is_timed ? timed : chosen;
     }
