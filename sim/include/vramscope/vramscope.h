@@ -3,6 +3,7 @@
 #define VS_VRAMSCOPE_H
 
 #include "vramscope/base.h"
+#include "vramscope/calibrate.h"
 #include "vramscope/engine.h"
 #include "vramscope/hardware.h"
 #include "vramscope/model.h"
