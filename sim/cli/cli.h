@@ -60,6 +60,7 @@ int cmd_list(cli *c, int argc, char **argv);
 int cmd_help(cli *c, int argc, char **argv);
 int cmd_view(cli *c, int argc, char **argv);
 int cmd_replay(cli *c, int argc, char **argv);
+int cmd_calibrate(cli *c, int argc, char **argv);
 
 /* help.c */
 void cli_help_command(vs_outfile *out, const char *command); /* one command, with examples */

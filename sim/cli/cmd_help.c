@@ -86,6 +86,17 @@ static const command_help helps[] = {
      "vramscope convert oom.pickle.gz -o oom.tape && vramscope view oom.tape\n"
      "vramscope convert run.tape -o - --to csv | head\n",
      false},
+    {"calibrate", "vramscope calibrate TRACE... [-o HOST.json] [--gpu NAME] [--json FILE]",
+     "What recordings tell about a machine: rates of link, disk, casts and quantiser, times of "
+     "allocations, size of the CUDA context, each with its uncertainty, from how many "
+     "observations and from which file; and what they do not tell, with the recording that "
+     "would. TRACE: Nsight Systems exports, recorder files, snapshots, and of the capture kit "
+     "results.json and loader.csv. HOST.json is for --host of every command; --gpu writes the "
+     "card under the catalogue's name.",
+     "vramscope calibrate report.sqlite -o HOST.json\n"
+     "vramscope calibrate results.json moe.loader.csv.gz --gpu h100-sxm -o HOST.json\n"
+     "vramscope sim llama-2-7b --host HOST.json\n",
+     false},
     {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
      "The catalogues.",
      "vramscope list models\n"
