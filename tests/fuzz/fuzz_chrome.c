@@ -1,0 +1,12 @@
+/* tests/fuzz/fuzz_chrome.c - any bytes as a Chrome trace.
+ *
+ * Besides not crashing: what is read is consistent, and goes onto a tape whose derived figures are right. */
+#include "tests/fuzz/fuzz_text_trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_text_trace(read_chrome, data, size);
+    return 0;
+}

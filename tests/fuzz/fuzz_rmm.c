@@ -1,0 +1,12 @@
+/* tests/fuzz/fuzz_rmm.c - any bytes as an RMM log.
+ *
+ * Besides not crashing: what is read is consistent, and goes onto a tape whose derived figures are right. */
+#include "tests/fuzz/fuzz_text_trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_text_trace(read_rmm, data, size);
+    return 0;
+}
