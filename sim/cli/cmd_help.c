@@ -97,6 +97,27 @@ static const command_help helps[] = {
      "vramscope calibrate results.json moe.loader.csv.gz --gpu h100-sxm -o HOST.json\n"
      "vramscope sim llama-2-7b --host HOST.json\n",
      false},
+    {"check",
+     "vramscope check TRACE --against SCENARIO.json [--axis time|stretched|event|share] "
+     "[--align first|start|oom] [--metric reserved|allocated|used] [--gpu-index N] "
+     "[--tolerance P%] [--strict] [--json FILE] [--png FILE] [--svg FILE]",
+     "Holds a prediction against a recording: peak, final, load time, verdict, and the two "
+     "curves "
+     "by time, by stretched time (each load's own), by allocation and by bytes loaded; names "
+     "the "
+     "largest disagreement and what was alive in each. SCENARIO.json is what `sim MODEL ... "
+     "--print-scenario` writes; another recording or tape will do too. Zero of the time axis "
+     "is "
+     "the first allocation; --align start takes the start of each file, oom the moment of "
+     "running "
+     "out of memory. --strict: exit status 4 when the peaks of the compared figure are further "
+     "apart than --tolerance (a share of the recorded peak; none allowed unless given), when "
+     "the "
+     "verdicts differ, or when nothing can be compared.",
+     "vramscope sim mixtral-8x7b --gpu 48GiB --print-scenario > plan.json\n"
+     "vramscope check snapshot.pickle --against plan.json --png check.png\n"
+     "vramscope check snapshot.pickle --against plan.json --strict --tolerance 2% --json -\n",
+     false},
     {"list", "vramscope list models|families|gpus|hosts|disks|loaders|quants [--json FILE]",
      "The catalogues.",
      "vramscope list models\n"

@@ -14,26 +14,20 @@ typedef struct {
     cli_command run;
 } command_entry;
 
-static const command_entry commands[] = {{"sim", cmd_sim},
-                                         {"compare", cmd_compare},
-                                         {"inspect", cmd_inspect},
-                                         {"mkmodel", cmd_mkmodel},
-                                         {"scorecard", cmd_scorecard},
-                                         {"replay", cmd_replay},
-                                         {"convert", cmd_convert},
-                                         {"calibrate", cmd_calibrate},
-                                         {"list", cmd_list},
-                                         {"view", cmd_view},
-                                         {"help", cmd_help}};
+static const command_entry commands[] = {
+    {"sim", cmd_sim},         {"compare", cmd_compare},     {"inspect", cmd_inspect},
+    {"mkmodel", cmd_mkmodel}, {"scorecard", cmd_scorecard}, {"replay", cmd_replay},
+    {"check", cmd_check},     {"convert", cmd_convert},     {"calibrate", cmd_calibrate},
+    {"list", cmd_list},       {"view", cmd_view},           {"help", cmd_help}};
 
 /* In the contract, in later versions. */
-static const char *const planned[] = {"plan", "check", "record", "probe"};
+static const char *const planned[] = {"plan", "record", "probe"};
 
 const char *const *cli_command_names(size_t *out_count)
 {
-    static const char *const names[] = {"sim",    "compare", "inspect",   "mkmodel",
-                                        "replay", "convert", "calibrate", "scorecard",
-                                        "list",   "view",    "help"};
+    static const char *const names[] = {"sim",       "compare", "inspect", "mkmodel",
+                                        "replay",    "check",   "convert", "calibrate",
+                                        "scorecard", "list",    "view",    "help"};
     *out_count = sizeof names / sizeof names[0];
     return names;
 }

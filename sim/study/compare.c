@@ -69,23 +69,42 @@ static compare_run read_run(const vs_compare_desc *desc, uint32_t side)
 
 /* ---- both runs --------------------------------------------------------------------------- */
 
+/* Does a run tell what the card holds beside the allocator's memory? */
+static bool knows_others(const vs_timeline *tl, uint8_t device)
+{
+    return vs_timeline_find_track(tl, device, VS_TRACK_CATEGORY, VS_CAT_CONTEXT) !=
+               VS_NO_TRACK ||
+           vs_timeline_find_track(tl, device, VS_TRACK_CATEGORY, VS_CAT_OTHER) != VS_NO_TRACK;
+}
+
+static vs_compare_figure read_figure(const vs_compare_desc *desc, vs_compare_metric metric)
+{
+    vs_compare_figure figure = {.is_in_both = true};
+    for (uint32_t side = 0; side < VS_SIDES; side++) {
+        const vs_timeline *tl = desc->tl[side];
+        const uint32_t track = find_metric(tl, desc->device[side], metric);
+        if (track == VS_NO_TRACK) {
+            return (vs_compare_figure){0};
+        }
+        const vs_track_info *info = &tl->tracks[track];
+        figure.peak_bytes[side] = info->max;
+        figure.final_bytes[side] = tl->sample_value[info->first + info->count - 1];
+    }
+    return figure;
+}
+
 static void compare_figures(vs_comparison *cmp)
 {
+    const vs_compare_desc *desc = &cmp->desc;
     for (uint32_t m = 0; m < VS_COMPARE_METRIC_COUNT; m++) {
-        vs_compare_figure figure = {.is_in_both = true};
-        for (uint32_t side = 0; side < VS_SIDES; side++) {
-            const vs_timeline *tl = cmp->desc.tl[side];
-            const uint32_t track =
-                find_metric(tl, cmp->desc.device[side], (vs_compare_metric)m);
-            if (track == VS_NO_TRACK) {
-                figure.is_in_both = false;
-                continue;
-            }
-            const vs_track_info *info = &tl->tracks[track];
-            figure.peak_bytes[side] = info->max;
-            figure.final_bytes[side] = tl->sample_value[info->first + info->count - 1];
-        }
-        cmp->figures[m] = figure;
+        cmp->figures[m] = read_figure(desc, (vs_compare_metric)m);
+    }
+    /* With the context in one and not in the other, what is in use is no figure of both, unless there is no better. */
+    const bool has_better = cmp->figures[VS_COMPARE_RESERVED].is_in_both ||
+                            cmp->figures[VS_COMPARE_ALLOCATED].is_in_both;
+    if (has_better && knows_others(desc->tl[0], desc->device[0]) !=
+                          knows_others(desc->tl[1], desc->device[1])) {
+        cmp->figures[VS_COMPARE_USED] = (vs_compare_figure){0};
     }
 }
 
@@ -110,7 +129,8 @@ static const char *why_no_metric(const vs_compare_desc *asked)
                "allocator";
     case VS_COMPARE_ALLOCATED:
         return "one of them says nothing of allocated bytes: it has no allocations";
-    case VS_COMPARE_USED: return "one of them says nothing of the bytes in use";
+    case VS_COMPARE_USED:
+        return "one of them says nothing of what the card holds beside the allocator's memory";
     case VS_COMPARE_METRIC_COUNT: break;
     }
     return "they have no figure in common: one of them says nothing of this device";

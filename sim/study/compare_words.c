@@ -109,6 +109,7 @@ const char *vs_compare_place(const vs_comparison *cmp, vs_compare_axis axis, uin
                              char buf[VS_PLACE_BYTES])
 {
     char text[VS_TEXT_BYTES];
+    char size[VS_TEXT_BYTES];
     buf[0] = '\0';
     switch (axis) {
     case VS_BY_TIME: time_place(cmp, position, buf); break;
@@ -121,7 +122,7 @@ const char *vs_compare_place(const vs_comparison *cmp, vs_compare_axis axis, uin
                        vs_format_grouped(position + 1, text));
         break;
     case VS_BY_SHARE:
-        (void)snprintf(buf, VS_PLACE_BYTES, "with %s of the bytes %s",
+        (void)snprintf(buf, VS_PLACE_BYTES, "with %s (%s) %s", vs_format_size(position, size),
                        vs_compare_share(position, cmp->curves[axis].end, text),
                        cmp->has_progress ? "loaded" : "allocated");
         break;

@@ -256,6 +256,25 @@ static void samples_alone_are_compared_by_use_and_time(void **state)
     assert_non_null(cmp.curves[VS_BY_SHARE].reason);
 }
 
+static void what_is_in_use_needs_the_context_in_both(void **state)
+{
+    scratch *s = *state;
+    const vs_timeline bare = two_layers(s, 1, VS_MIB);
+    writer w = begin(s);
+    vs_tape_event(w.tape, &(vs_event){.kind = VS_EV_LEVEL,
+                                      .category = VS_CAT_CONTEXT,
+                                      .size_bytes = VS_GIB,
+                                      .block = VS_NO_BLOCK});
+    put(&w, 10, VS_EV_SEGMENT_ALLOC, VS_MIB);
+    (void)alloc(&w, 10, VS_MIB, "layer.0");
+    const vs_timeline whole = seal(&w);
+    const vs_comparison cmp = compare(s, &whole, &bare, VS_FROM_FIRST);
+    assert_true(cmp.figures[VS_COMPARE_RESERVED].is_in_both);
+    assert_false(cmp.figures[VS_COMPARE_USED].is_in_both);
+    assert_true(compare(s, &whole, &whole, VS_FROM_FIRST).figures[VS_COMPARE_USED].is_in_both);
+    assert_true(compare(s, &bare, &bare, VS_FROM_FIRST).figures[VS_COMPARE_USED].is_in_both);
+}
+
 static void a_recording_without_times_has_no_time_axis(void **state)
 {
     scratch *s = *state;
@@ -481,6 +500,7 @@ int main(void)
         TEST(a_tapes_own_verdict_stands_above_its_events),
         TEST(without_a_figure_in_common_it_says_so),
         TEST(samples_alone_are_compared_by_use_and_time),
+        TEST(what_is_in_use_needs_the_context_in_both),
         TEST(a_recording_without_times_has_no_time_axis),
         TEST(an_error_is_never_rounded_to_none),
         TEST(columns_keep_every_peak),

@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 40GiB --async --snapshot run.pickle >/dev/null && vramscope sim mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --async --print-scenario >plan.json && vramscope check run.pickle --against plan.json --align oom

@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --no-async --tape run.tape >/dev/null && vramscope sim mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB --async --print-scenario >plan.json && vramscope check run.tape --against plan.json --axis share

@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim llama-2-7b --gpu rtx-4090 --tape run.tape >/dev/null && vramscope sim llama-2-7b --gpu rtx-4090 --print-scenario >plan.json && vramscope check run.tape --against plan.json --strict

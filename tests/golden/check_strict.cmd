@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim qwen3-0.6b --gpu 8GiB --dtype fp32 --tape run.tape >/dev/null && vramscope sim qwen3-0.6b --gpu 8GiB --dtype bf16 --print-scenario >plan.json && vramscope check run.tape --against plan.json --strict --axis event --json -

@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim llama-2-7b --gpu rtx-4090 --disk sata-ssd --tape slow.tape >/dev/null && vramscope sim llama-2-7b --gpu rtx-4090 --alloc-conf expandable_segments:True --tape run.tape >/dev/null && vramscope check run.tape --against slow.tape --strict --tolerance 2% --metric reserved

@@ -1,0 +1,1 @@
+vramscope check run.tape

@@ -1,0 +1,1 @@
+vramscope check run.tape --against plan.json --axis bytes

@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope check none.pickle --against plan.json

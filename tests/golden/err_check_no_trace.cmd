@@ -1,0 +1,1 @@
+cd "$TMP" && echo 'not a trace' >some.txt && vramscope check some.txt --against plan.json
