@@ -77,8 +77,11 @@ static void release_one(program *p)
 static void allocate(program *p)
 {
     const uint32_t stream = (uint32_t)vs_rng_below(&p->rng, p->desc->stream_count);
+    const uint64_t pool = p->desc->has_private_pool && vs_rng_below(&p->rng, 5) == 0
+                              ? UINT64_C(1) << VS_POOL_PRIVATE_SHIFT
+                              : 0;
     const vs_pool_request request = {.size_bytes = draw_size(p),
-                                     .stream = (uint64_t)stream * 1000,
+                                     .stream = (uint64_t)stream * 1000 + pool,
                                      .category = VS_CAT_TENSOR};
     vs_block block = {0};
     const vs_alloc_result result = vs_pool_alloc(p->pool, p->now, &request, &block);
@@ -229,7 +232,8 @@ static void list_block(void *ctx, const vs_block_view *view)
         l->segments[l->segment_count++] =
             (vs_rec_segment){.addr = view->addr,
                              .block_first = l->block_count,
-                             .stream = (uint16_t)(view->stream / 1000),
+                             .stream = (uint16_t)((view->stream & UINT32_MAX) / 1000),
+                             .pool = (uint16_t)(view->stream >> VS_POOL_PRIVATE_SHIFT),
                              .is_small = view->is_small_pool,
                              .is_expandable = view->is_expandable};
         l->range = view->segment_addr;
@@ -280,7 +284,7 @@ static void take_settings(vs_recording *rec, const program *p)
 void recorded_make(recorded *out, const recorded_desc *desc, vs_arena *arena)
 {
     static const uint64_t handles[] = {0, 1000, 2000, 3000};
-    static const vs_rec_pool_id pools[] = {{0, 0}};
+    static const vs_rec_pool_id pools[] = {{0, 0}, {0, 1}};
     static const uint32_t offsets[] = {0};
     program *p = VS_NEW(arena, program);
     vs_timeline *tl = VS_NEW(arena, vs_timeline);
@@ -321,7 +325,7 @@ void recorded_make(recorded *out, const recorded_desc *desc, vs_arena *arena)
                                     .blocks = l.blocks,
                                     .stream_count = 4,
                                     .streams = handles,
-                                    .pool_count = 1,
+                                    .pool_count = desc->has_private_pool ? 2 : 1,
                                     .pools = pools,
                                     .string_count = 1,
                                     .string_offset = offsets,

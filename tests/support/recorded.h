@@ -14,6 +14,7 @@ typedef struct {
     uint32_t stream_count;
     bool has_foreign_uses; /* record_stream */
     bool empties_cache;
+    bool has_private_pool; /* every fifth request goes there; its events do not say so, as before 2.12 */
     uint32_t skip; /* events at the beginning that the recording lacks */
 } recorded_desc;
 

@@ -292,21 +292,25 @@ static void the_tape_has_the_events_in_their_order(void **state)
     if (!vs_tape_seal(f.tape, &tl, &err)) {
         fail_msg("%s", err.text);
     }
-    assert_int_equal(tl.event_count, 8);
+    assert_int_equal(tl.event_count, 9);
     check_event(&tl, 0, VS_EV_SEGMENT_ALLOC, 30 * VS_MIB, 0);
     check_event(&tl, 1, VS_EV_ALLOC, 30 * VS_MIB, 30 * VS_MIB);
     check_event(&tl, 2, VS_EV_RECAT, 30 * VS_MIB, 30 * VS_MIB);
-    check_event(&tl, 3, VS_EV_FREE, 30 * VS_MIB, 30 * VS_MIB);
-    check_event(&tl, 4, VS_EV_SEGMENT_FREE, 30 * VS_MIB, 0);
-    check_event(&tl, 5, VS_EV_SEGMENT_ALLOC, 40 * VS_MIB, 0);
-    check_event(&tl, 6, VS_EV_ALLOC, 40 * VS_MIB, 40 * VS_MIB);
-    check_event(&tl, 7, VS_EV_OOM, 12 * VS_MIB, 11 * VS_MIB);
+    check_event(&tl, 3, VS_EV_FREE_REQUESTED, 30 * VS_MIB, 30 * VS_MIB);
+    check_event(&tl, 4, VS_EV_FREE, 30 * VS_MIB, 30 * VS_MIB);
+    check_event(&tl, 5, VS_EV_SEGMENT_FREE, 30 * VS_MIB, 0);
+    check_event(&tl, 6, VS_EV_SEGMENT_ALLOC, 40 * VS_MIB, 0);
+    check_event(&tl, 7, VS_EV_ALLOC, 40 * VS_MIB, 40 * VS_MIB);
+    check_event(&tl, 8, VS_EV_OOM, 12 * VS_MIB, 11 * VS_MIB);
     const vs_event alloc = vs_timeline_event(&tl, 1);
-    const vs_event freed = vs_timeline_event(&tl, 3);
-    const vs_event oom = vs_timeline_event(&tl, 7);
+    const vs_event asked = vs_timeline_event(&tl, 3);
+    const vs_event freed = vs_timeline_event(&tl, 4);
+    const vs_event oom = vs_timeline_event(&tl, 8);
     assert_int_equal(alloc.name, name);
     assert_int_equal(alloc.category, VS_CAT_STAGING);
     assert_int_equal(alloc.stream, 3);
+    assert_int_equal(asked.block, alloc.block);
+    assert_int_equal(asked.time_ns, 30);
     assert_int_equal(freed.block, alloc.block);
     assert_int_equal(freed.time_ns, 40);
     assert_int_equal(freed.category, VS_CAT_W_16);

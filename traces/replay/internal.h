@@ -139,6 +139,7 @@ struct replay_device {
     bool
         has_complained; /* about the request that is being replayed: one mismatch of a kind each */
     bool is_what_if;
+    bool tells_request;        /* the recording has free_requested events */
     bool tells_completion;     /* the recording has free_completed events */
     vs_bytes large_page_bytes; /* [9.2] */
     vs_bytes page_done;        /* of the segment_map or segment_unmap at `at` */

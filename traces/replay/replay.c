@@ -125,9 +125,11 @@ static bool survey(replay_device *d)
 {
     uint64_t requests = 0;
     uint64_t frees = 0;
+    uint64_t asked = 0;
     for (uint32_t i = 0; i < d->event_count; i++) {
         requests += d->events[i].action == VS_REC_ALLOC;
         frees += d->events[i].action == VS_REC_FREE_COMPLETED;
+        asked += d->events[i].action == VS_REC_FREE_REQUESTED;
         d->result.recorded_ooms += d->events[i].action == VS_REC_OOM;
         if ((d->events[i].flags & VS_REC_NO_ADDR) != 0) {
             d->result.reason = "its events have no addresses";
@@ -135,6 +137,7 @@ static bool survey(replay_device *d)
         }
     }
     d->tells_completion = frees != 0;
+    d->tells_request = asked != 0;
     if (requests == 0) {
         d->result.reason = "no history: it shows what was there at the end, not how it came";
     } else if (d->event_count >= BIRTH_INITIAL) {
@@ -150,6 +153,10 @@ static void recorded_peaks(replay_device *d)
     for (uint32_t i = 0; i < d->event_count; i++) {
         reserved += replay_gain(&d->events[i]) - replay_loss(&d->events[i]);
         peak = reserved > peak ? reserved : peak;
+        const bool is_told = d->dev->totals != NULL && d->dev->totals[i].reserved != UINT64_MAX;
+        if (is_told && d->dev->totals[i].reserved > peak) {
+            peak = d->dev->totals[i].reserved;
+        }
     }
     d->result.recorded_peak_reserved_bytes = peak;
 }
@@ -192,8 +199,10 @@ static bool prepare(replayer *r, replay_device *d, const vs_rec_device *dev, vs_
         return true;
     }
     if (!d->is_what_if && (!has_history(r->rec) || !dev->has_segments)) {
-        d->result.reason = "its format does not tell segments and requests, so there is no "
-                           "allocator to hold against it";
+        d->result.reason =
+            "its format does not tell segments and what was there before, so there "
+            "is no allocator to hold against it; a what-if (--alloc-conf, "
+            "--capacity) is possible";
         return true;
     }
     d->initial = VS_NEW(r->desc->scratch, initial_state);

@@ -42,6 +42,29 @@ uint64_t replay_stream(const replay_device *d, uint16_t stream, uint16_t pool)
     return d->stream_of[stream] | ((uint64_t)pool << VS_POOL_PRIVATE_SHIFT);
 }
 
+/* The private pool of an event. Events tell it since 2.12 only [15.5]; segments always did, so an address in one that was
+ * there at the end tells it too. */
+static uint16_t pool_of(const replay_device *d, const vs_rec_event *event)
+{
+    if (event->pool != 0 || d->rec->pool_count <= 1) {
+        return event->pool;
+    }
+    const vs_rec_segment *segments = d->dev->segments;
+    uint32_t low = 0; /* segments that begin at the address or before */
+    for (uint32_t span = d->dev->segment_count; span > 0;) {
+        const uint32_t half = span / 2;
+        if (segments[low + half].addr <= event->addr) {
+            low += half + 1u;
+            span -= half + 1u;
+        } else {
+            span = half;
+        }
+    }
+    const bool is_inside =
+        low > 0 && event->addr - segments[low - 1u].addr < segments[low - 1u].total;
+    return is_inside && event->action != VS_REC_OOM ? segments[low - 1u].pool : 0;
+}
+
 vs_pool_request replay_request(const replay_device *d, const vs_rec_event *event)
 {
     uint32_t name = VS_NO_NAME;
@@ -51,7 +74,7 @@ vs_pool_request replay_request(const replay_device *d, const vs_rec_event *event
         name = d->labels->of_stack[event->stack];
     }
     return (vs_pool_request){.size_bytes = event->size,
-                             .stream = replay_stream(d, event->stream, event->pool),
+                             .stream = replay_stream(d, event->stream, pool_of(d, event)),
                              .category = (vs_category)event->category,
                              .name = name};
 }
@@ -86,6 +109,17 @@ static vs_block block_of(const blockmap_entry *entry)
     return (vs_block){entry->block};
 }
 
+/* A free names the bytes that were asked for. */
+static void compare_size(replay_device *d, uint32_t event, const blockmap_entry *entry)
+{
+    const uint32_t birth = entry->birth & ~BIRTH_PENDING;
+    const vs_bytes size = replay_event(d, event)->size;
+    if (birth < d->event_count && replay_event(d, birth)->size != size) {
+        replay_mismatch(d, MISS_ALLOCATED, event, "bytes of a free", size,
+                        replay_event(d, birth)->size);
+    }
+}
+
 void replay_complete(replay_device *d, uint32_t event)
 {
     const uint64_t addr = replay_event(d, event)->addr;
@@ -95,9 +129,13 @@ void replay_complete(replay_device *d, uint32_t event)
                         0);
         return;
     }
+    compare_size(d, event, entry);
     if ((entry->birth & BIRTH_PENDING) != 0) {
         vs_pool_free_end(d->pool, d->now, block_of(entry));
     } else {
+        if (d->tells_request) {
+            replay_mismatch(d, MISS_ALLOCATED, event, "a free that nobody asked for", addr, 0);
+        }
         vs_pool_free(d->pool, d->now, block_of(entry)); /* its request was not recorded */
     }
     blockmap_remove(&d->map, entry);
@@ -113,9 +151,11 @@ static void step_free(replay_device *d)
         d->at++;
         return;
     }
+    compare_size(d, d->at, entry);
     d->at++;
     if (replay_is(d, d->at, VS_REC_FREE_COMPLETED) &&
         replay_event(d, d->at)->addr == event->addr) {
+        compare_size(d, d->at, entry);
         vs_pool_free(d->pool, d->now, block_of(entry));
         blockmap_remove(&d->map, entry);
         d->at++;
@@ -137,7 +177,7 @@ static void adopt_segment(replay_device *d, const vs_rec_event *event)
 {
     const vs_pool_piece piece = {.size_bytes = event->size, .state = VS_BLOCK_FREE};
     const vs_pool_seed seed = {.addr = event->addr,
-                               .stream = replay_stream(d, event->stream, event->pool),
+                               .stream = replay_stream(d, event->stream, pool_of(d, event)),
                                .is_small = is_small_segment(event),
                                .pieces = &piece,
                                .piece_count = 1};
