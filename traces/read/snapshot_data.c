@@ -209,49 +209,65 @@ static snap_word *pending_of(const snap_machine *m, uint64_t open, uint64_t *out
 
 /* ---- settling ---------------------------------------------------------------------------------------- */
 
-static bool settle_stack(snap_machine *m, const snap_word *words, uint64_t count,
-                         snap_word *out)
+static bool grow_ids(snap_machine *m, uint64_t count)
 {
     if (count > UINT32_MAX) {
         return snap_fail(m, VS_ERR_LIMIT, "a stack of more than 2^32 frames");
     }
-    if (m->ids_room < count) {
-        const uint64_t room = 2 * count;
-        uint32_t *const ids = snap_check_budget(m)
-                                  ? VS_RAW_ARRAY(m->desc->scratch, uint32_t, (size_t)room)
-                                  : NULL;
-        if (ids == NULL) {
-            return snap_fail_memory(m);
-        }
-        m->ids = ids;
-        m->ids_room = room;
+    if (!snap_check_budget(m)) {
+        return false;
     }
+    uint32_t *const ids = VS_RAW_ARRAY(m->desc->scratch, uint32_t, (size_t)(2 * count));
+    if (ids == NULL) {
+        return snap_fail_memory(m);
+    }
+    m->ids = ids;
+    m->ids_room = 2 * count;
+    return true;
+}
+
+/* Frames only, in m->ids? */
+static bool are_frames(snap_machine *m, const snap_word *words, uint64_t count)
+{
+    uint32_t *const ids = m->ids;
     for (uint64_t i = 0; i < count; i++) {
-        m->ids[i] = (uint32_t)snap_index(words[i]);
+        if (snap_kind_of(words[i]) != W_FRAME) {
+            return false;
+        }
+        ids[i] = (uint32_t)snap_index(words[i]);
     }
-    const uint32_t id = builder_stack(m->builder, m->ids, (uint32_t)count);
-    *out = snap_make(W_STACK, id);
-    return !builder_has_failed(m->builder);
+    return true;
+}
+
+static bool are_plain(const snap_word *words, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (!is_plain(words[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool settle_list(snap_machine *m, uint64_t open, snap_word *out)
 {
     uint64_t count = 0;
     const snap_word *const words = pending_of(m, open, &count);
-    uint64_t frames = 0;
-    uint64_t plain = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        frames += snap_kind_of(words[i]) == W_FRAME;
-        plain += is_plain(words[i]);
-    }
     if (count == 0) {
         *out = W_EMPTY_LIST;
         return true;
     }
-    if (frames == count) {
-        return settle_stack(m, words, count, out);
+    if (snap_kind_of(words[0]) == W_FRAME) {
+        if (m->ids_room < count && !grow_ids(m, count)) {
+            return false;
+        }
+        if (are_frames(m, words, count)) {
+            const uint32_t id = builder_stack(m->builder, m->ids, (uint32_t)count);
+            *out = snap_make(W_STACK, id);
+            return !builder_has_failed(m->builder);
+        }
     }
-    if (plain == count && !m->keeps_plain) {
+    if (!m->keeps_plain && are_plain(words, count)) {
         *out = W_OPAQUE;
         return true;
     }

@@ -180,6 +180,13 @@ bool snap_take_line(snap_machine *m, vs_str *out)
     }
 }
 
+/* Whole shifts, which compilers make one load of. */
+static inline uint32_t little4(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
 static uint64_t little(const uint8_t *bytes, unsigned count)
 {
     uint64_t value = 0;
@@ -187,6 +194,11 @@ static uint64_t little(const uint8_t *bytes, unsigned count)
         value = value << 8 | bytes[i - 1];
     }
     return value;
+}
+
+static inline uint64_t little8(const uint8_t *bytes)
+{
+    return (uint64_t)little4(bytes + 4) << 32 | little4(bytes);
 }
 
 /* ---- frame, marks, memo ---------------------------------------------------------------------------- */
@@ -203,7 +215,7 @@ static bool op_proto(snap_machine *m, const uint8_t *args)
 
 static bool op_frame(snap_machine *m, const uint8_t *args)
 {
-    const uint64_t length = little(args, 8);
+    const uint64_t length = little8(args);
     const vs_input *const in = m->in;
     const uint64_t left = in->packed_total - input_offset(in);
     if (!in->is_gzip && length > left) {
@@ -294,7 +306,7 @@ static bool op_binput(snap_machine *m, const uint8_t *args)
 
 static bool op_long_binput(snap_machine *m, const uint8_t *args)
 {
-    return snap_put(m, little(args, 4));
+    return snap_put(m, little4(args));
 }
 
 bool snap_get(snap_machine *m, uint64_t index)
@@ -310,28 +322,45 @@ bool snap_get(snap_machine *m, uint64_t index)
     return snap_push(m, *entry);
 }
 
-/* Stacks are long runs of these two opcodes, so they are taken together. */
+/* What a memo read of settled values pushes; W_ABSENT where it takes more than that. */
+static inline snap_word memo_peek(const snap_machine *m, uint64_t index)
+{
+    if (index >= m->memo.count) {
+        return W_ABSENT;
+    }
+    const uint8_t *const chunk = m->memo.chunks[index >> WORD_SHIFT];
+    snap_word word = 0;
+    memcpy(&word, chunk + (index & ((UINT64_C(1) << WORD_SHIFT) - 1)) * sizeof word,
+           sizeof word);
+    return snap_kind_of(word) == W_OBJECT ? W_ABSENT : word;
+}
+
+/* Stacks are long runs of these two opcodes, so they are taken together, as far as they need nothing but a push. What they
+ * leave is for the loop. Most are long ones in a row: then the place of the next is known before this one is read, which makes it
+ * twice as fast as to choose between 2 and 5 each time. */
 static bool get_more(snap_machine *m)
 {
-    vs_input *const in = m->in;
-    while (in->end - in->at >= 5) {
-        const uint8_t *const at = in->at;
-        if (*at == 'h') {
-            m->op_at = at;
-            in->at += 2;
-            if (!snap_get(m, at[1])) {
-                return false;
-            }
-        } else if (*at == 'j') {
-            m->op_at = at;
-            in->at += 5;
-            if (!snap_get(m, little(at + 1, 4))) {
-                return false;
-            }
-        } else {
-            break;
+    const uint8_t *at = m->in->at;
+    const uint8_t *const end = m->in->end;
+    snap_word *top = m->stack + m->stack_count;
+    const snap_word *const stack_end = m->stack + m->stack_room;
+    bool goes_on = true;
+    while (goes_on && end - at >= 5 && top < stack_end) {
+        snap_word word = W_ABSENT;
+        while (end - at >= 5 && top < stack_end && *at == 'j' &&
+               (word = memo_peek(m, little4(at + 1))) != W_ABSENT) {
+            *top++ = word;
+            at += 5;
+        }
+        goes_on = end - at >= 5 && top < stack_end && *at == 'h' &&
+                  (word = memo_peek(m, at[1])) != W_ABSENT;
+        if (goes_on) {
+            *top++ = word;
+            at += 2;
         }
     }
+    m->in->at = at;
+    m->stack_count = (uint32_t)(top - m->stack);
     return true;
 }
 
@@ -342,7 +371,7 @@ static bool op_binget(snap_machine *m, const uint8_t *args)
 
 static bool op_long_binget(snap_machine *m, const uint8_t *args)
 {
-    return snap_get(m, little(args, 4)) && get_more(m);
+    return snap_get(m, little4(args)) && get_more(m);
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
@@ -381,7 +410,7 @@ bool snap_push_int(snap_machine *m, uint64_t bits, bool is_negative)
 
 static bool op_binint(snap_machine *m, const uint8_t *args)
 {
-    const uint64_t bits = little(args, 4);
+    const uint64_t bits = little4(args);
     const bool is_negative = bits >> 31 != 0;
     return snap_push_int(m, is_negative ? bits | ~(uint64_t)UINT32_MAX : bits, is_negative);
 }
@@ -417,7 +446,7 @@ static bool push_long(snap_machine *m, uint64_t count)
     }
     const bool is_negative = count > 0 && bytes[count - 1] >= 0x80;
     const unsigned used = count < 8 ? (unsigned)count : 8;
-    uint64_t bits = little(bytes, used);
+    uint64_t bits = used == 8 ? little8(bytes) : little(bytes, used);
     if (is_negative && used < 8) {
         bits |= UINT64_MAX << (8 * used);
     }
@@ -435,7 +464,7 @@ static bool op_long1(snap_machine *m, const uint8_t *args)
 
 static bool op_long4(snap_machine *m, const uint8_t *args)
 {
-    return push_long(m, little(args, 4));
+    return push_long(m, little4(args));
 }
 
 bool snap_push_float(snap_machine *m, double value)
@@ -488,12 +517,12 @@ static bool op_text1(snap_machine *m, const uint8_t *args)
 
 static bool op_text4(snap_machine *m, const uint8_t *args)
 {
-    return push_bytes(m, little(args, 4));
+    return push_bytes(m, little4(args));
 }
 
 static bool op_text8(snap_machine *m, const uint8_t *args)
 {
-    return push_bytes(m, little(args, 8));
+    return push_bytes(m, little8(args));
 }
 
 /* ---- containers ------------------------------------------------------------------------------------------------ */
