@@ -264,6 +264,8 @@ static void numbers_are_exact(void **state)
         json_number n = {0};
         assert_false(json_scaled(vs_str_of(wrong[i]), 0, &n));
     }
+    json_number nothing = {0};
+    assert_false(json_scaled((vs_str){0}, 3, &nothing)); /* a member that is not there */
     uint64_t whole = 0;
     assert_true(json_whole(vs_str_of("42"), &whole));
     assert_int_equal(whole, 42);

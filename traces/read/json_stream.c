@@ -614,9 +614,12 @@ bool json_scaled(vs_str text, uint32_t decimals, json_number *out)
 {
     json_number n = {0};
     int64_t shift = decimals;
+    if (text.len == 0) {
+        return false;
+    }
     const uint8_t *const first = (const uint8_t *)text.ptr;
     const uint8_t *const end = first + text.len;
-    if (text.len == 0 || end_of_number(first, end) != end) {
+    if (end_of_number(first, end) != end) {
         return false;
     }
     n.is_negative = *first == '-';
@@ -720,7 +723,7 @@ size_t json_decode(vs_str text, char *out)
     static const char from[] = "\"\\/bfnrt";
     static const char to[] = "\"\\/\b\f\n\r\t";
     const char *p = text.ptr;
-    const char *const end = text.ptr + text.len;
+    const char *const end = text.len > 0 ? text.ptr + text.len : text.ptr;
     size_t n = 0;
     while (p < end) {
         if (*p != '\\' || end - p < 2) {
