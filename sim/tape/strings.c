@@ -118,7 +118,10 @@ static bool make_table(tape_strings *out, vs_arena *arena, uint32_t capacity,
     }
     for (uint32_t id = 0; id < s.count; id++) {
         const vs_str text = {s.refs[id].text, s.refs[id].len};
-        s.slots[slot_for(&s, text, s.refs[id].hash)] = id + 1;
+        const uint32_t slot = slot_for(&s, text, s.refs[id].hash);
+        if (s.slots[slot] == 0) { /* as in settle_loose */
+            s.slots[slot] = id + 1;
+        }
     }
     *out = s;
     return true;

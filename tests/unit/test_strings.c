@@ -127,6 +127,22 @@ static void a_string_appended_twice_is_there_twice(void **state)
     vs_arena_close(&arena);
 }
 
+static void the_first_of_equal_strings_is_found_after_growing_too(void **state)
+{
+    (void)state;
+    vs_arena arena = open_arena();
+    tape_strings s = {0};
+    char buf[96];
+    assert_true(strings_init(&s, &arena, 0));
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("twice")), 1);
+    assert_int_equal(strings_append(&s, &arena, vs_str_of("twice")), 2);
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)strings_add(&s, &arena, name_of(i, buf), true);
+    }
+    assert_int_equal(strings_add(&s, &arena, vs_str_of("twice"), true), 1);
+    vs_arena_close(&arena);
+}
+
 static void they_are_put_back_to_back(void **state)
 {
     (void)state;
@@ -178,6 +194,7 @@ int main(void)
         cmocka_unit_test(loose_strings_are_found_when_asked_for),
         cmocka_unit_test(what_ends_otherwise_leaves_loose_strings_loose),
         cmocka_unit_test(a_string_appended_twice_is_there_twice),
+        cmocka_unit_test(the_first_of_equal_strings_is_found_after_growing_too),
         cmocka_unit_test(they_are_put_back_to_back),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
