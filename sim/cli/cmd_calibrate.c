@@ -49,17 +49,44 @@ static bool parse(cli_words *spec, calibrate_args *args, int argc, char **argv, 
     return is_well;
 }
 
-/* A name that --gpu of other commands would not know is a mistake here, not there. */
-static bool check_gpu(cli *c, const char *gpu, vs_err *err)
+/* A name that --gpu of other commands would not know is a mistake here, not there. The name becomes the catalogue's id, and the
+ * card's size is known with it. */
+static bool find_gpu(cli *c, calibrate_args *args, vs_bytes *out_total_bytes, vs_err *err)
 {
-    if (gpu == NULL) {
+    if (args->gpu == NULL) {
         return true;
     }
     vs_machine machine = {0};
     vs_scenario scenario = {0};
-    scenario.machine.gpus[0] = vs_str_of(gpu);
+    scenario.machine.gpus[0] = vs_str_of(args->gpu);
     scenario.machine.gpu_count = 1;
-    return cli_resolve_machine(c, &machine, &scenario, err);
+    if (!cli_resolve_machine(c, &machine, &scenario, err)) {
+        return false;
+    }
+    if (strcmp(machine.gpus[0].id, "generic") == 0) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--gpu %s: expected a name of the catalogue (`vramscope list gpus`)",
+                       args->gpu);
+    }
+    args->gpu = vs_str_copy(&c->inputs, vs_str_of(machine.gpus[0].id));
+    *out_total_bytes = machine.gpus[0].total_bytes;
+    return args->gpu != NULL || vs_fail_memory(err, &c->inputs, "the name of a card");
+}
+
+/* A HOST.json without a figure would look like one that has some. */
+static bool check_is_known(const vs_calibration *calibration, const calibrate_args *args,
+                           vs_err *err)
+{
+    for (uint32_t p = 0; p < VS_CAL_COUNT; p++) {
+        if (calibration->figures[p].is_known && vs_cal_is_in_host((vs_cal_parameter)p)) {
+            return true;
+        }
+    }
+    return args->host == NULL ||
+           vs_fail(err, VS_ERR_VALUE,
+                   "%s was not written: these recordings determine nothing that belongs in it "
+                   "(without -o, calibrate lists what would)",
+                   args->host);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------ */
@@ -262,13 +289,13 @@ static bool is_stdout(const char *path)
     return path != NULL && strcmp(path, "-") == 0;
 }
 
-static bool calibrate(cli *c, const cli_words *spec, const calibrate_args *args, vs_err *err)
+static bool calibrate(cli *c, const cli_words *spec, calibrate_args *args, vs_err *err)
 {
     vs_calibration calibration = {0};
-    if (!check_gpu(c, args->gpu, err) ||
-        !vs_calibrate(&calibration, spec->files, spec->file_count, &c->inputs, &c->scratch,
-                      err) ||
-        !write_files(args, &calibration, err)) {
+    vs_cal_desc desc = {.keep = &c->inputs, .scratch = &c->scratch};
+    if (!find_gpu(c, args, &desc.gpu_total_bytes, err) ||
+        !vs_calibrate(&calibration, spec->files, spec->file_count, &desc, err) ||
+        !check_is_known(&calibration, args, err) || !write_files(args, &calibration, err)) {
         return false;
     }
     if (is_stdout(args->host) || is_stdout(args->json)) {

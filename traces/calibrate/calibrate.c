@@ -15,6 +15,7 @@
     ((size_t)64 << 20) /* results.json of the kit is below 1 MiB, a loader.csv below 10 */
 #define LEAST_ERROR      0.001 /* no clock of these files is better */
 #define FIT_LEAST_POINTS 3u
+#define STATED_APART     0.02
 #define VALUE_MAX        1125899906842624.0 /* 2^50: what HOST.json takes for any figure */
 #define RATE_MAX         1e15               /* the same for rates */
 #define TIME_MAX_NS      1e9                /* the same for one call */
@@ -105,7 +106,14 @@ void cal_add(calibrating *c, vs_cal_parameter parameter, cal_observation observa
 void cal_add_stated(calibrating *c, vs_cal_parameter parameter, double value)
 {
     cal_add(c, parameter, (cal_observation){.value = value, .is_exact = true});
-    c->lists[parameter].seen++;
+}
+
+void cal_add_oom(calibrating *c, double bytes)
+{
+    if (c->oom_count < CAL_OOMS_MAX) {
+        c->ooms[c->oom_count] = bytes;
+        c->oom_files[c->oom_count++] = c->file;
+    }
 }
 
 /* The last part of a path: what is said to people and written to HOST.json. */
@@ -374,6 +382,26 @@ static bool set_rate(calibrating *c, vs_cal_parameter parameter, vs_cal_figure *
     return true;
 }
 
+/* Figures that files state: one, or none when they contradict each other. Two ways of counting the same card's memory differ by
+ * less than STATED_APART; then the smaller one is what there is to use. */
+static void set_stated(vs_cal_figure *f, vs_cal_parameter parameter, const double *values,
+                       uint32_t count)
+{
+    double least = values[0];
+    double most = values[0];
+    for (uint32_t i = 1; i < count; i++) {
+        least = fmin(least, values[i]);
+        most = fmax(most, values[i]);
+    }
+    f->method = VS_CAL_STATED;
+    f->has_uncertainty = true;
+    if (most - least > STATED_APART * least) {
+        f->reason = "the files contradict each other: they are of different machines";
+        return;
+    }
+    set_value(f, parameter, least, most - least);
+}
+
 static bool set_plain(calibrating *c, vs_cal_parameter parameter, vs_cal_figure *f)
 {
     const cal_list *const list = &c->lists[parameter];
@@ -384,12 +412,10 @@ static bool set_plain(calibrating *c, vs_cal_parameter parameter, vs_cal_figure 
     }
     for (uint32_t i = 0; i < list->count; i++) {
         values[i] = list->list[i].value;
-        is_stated = is_stated && list->list[i].is_exact && values[i] == values[0];
+        is_stated = is_stated && list->list[i].is_exact;
     }
     if (is_stated) {
-        f->method = VS_CAL_STATED;
-        f->has_uncertainty = true;
-        set_value(f, parameter, values[0], 0.0);
+        set_stated(f, parameter, values, list->count);
     } else {
         set_median(f, parameter, values, list->count);
     }
@@ -486,10 +512,26 @@ static bool find_figure(calibrating *c, vs_calibration *out, vs_cal_parameter pa
     return true;
 }
 
+/* Once the size of the card is known: what was neither free nor the program's when memory ran out. */
+static void use_ooms(calibrating *c, const vs_calibration *out, vs_bytes total_bytes)
+{
+    const vs_cal_figure *const capacity = &out->figures[VS_CAL_GPU_CAPACITY];
+    const double total = capacity->is_known ? (double)capacity->value : (double)total_bytes;
+    for (uint32_t i = 0; i < c->oom_count && total > 0.0; i++) {
+        c->file = c->oom_files[i];
+        cal_add(c, VS_CAL_GPU_CONTEXT, (cal_observation){.value = total - c->ooms[i]});
+    }
+    if (c->oom_count > 0) {
+        c->lists[VS_CAL_GPU_CONTEXT].why =
+            total > 0.0 ? "memory ran out with more of it free or in use than the card has"
+                        : "memory ran out, but no file tells the size of the card; --gpu does";
+    }
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------------------ */
 
 static bool calibrate(calibrating *c, vs_calibration *out, const char *const *paths,
-                      uint32_t count)
+                      uint32_t count, vs_bytes total_bytes)
 {
     for (uint32_t i = 0; i < count; i++) {
         c->file = (uint16_t)i;
@@ -502,8 +544,12 @@ static bool calibrate(calibrating *c, vs_calibration *out, const char *const *pa
             return false;
         }
     }
+    if (!find_figure(c, out, VS_CAL_GPU_CAPACITY)) {
+        return false;
+    }
+    use_ooms(c, out, total_bytes);
     for (uint32_t p = 0; p < VS_CAL_COUNT; p++) {
-        if (!find_figure(c, out, (vs_cal_parameter)p)) {
+        if (p != VS_CAL_GPU_CAPACITY && !find_figure(c, out, (vs_cal_parameter)p)) {
             return false;
         }
     }
@@ -522,8 +568,8 @@ static bool calibrate(calibrating *c, vs_calibration *out, const char *const *pa
     return true;
 }
 
-bool vs_calibrate(vs_calibration *out, const char *const *paths, uint32_t count, vs_arena *keep,
-                  vs_arena *scratch, vs_err *err)
+bool vs_calibrate(vs_calibration *out, const char *const *paths, uint32_t count,
+                  const vs_cal_desc *desc, vs_err *err)
 {
     vs_err own = {0};
     vs_calibration made = {0};
@@ -531,16 +577,16 @@ bool vs_calibrate(vs_calibration *out, const char *const *paths, uint32_t count,
         return vs_fail(err, VS_ERR_USAGE, "expected 1 to %d recordings, found %" PRIu32,
                        VS_CAL_FILES_MAX, count);
     }
-    calibrating *const c = VS_NEW(keep, calibrating);
-    vs_cal_file *const files = VS_ARRAY(keep, vs_cal_file, count);
+    calibrating *const c = VS_NEW(desc->keep, calibrating);
+    vs_cal_file *const files = VS_ARRAY(desc->keep, vs_cal_file, count);
     if (c == NULL || files == NULL) {
-        return vs_fail_memory(err, keep, "a calibration");
+        return vs_fail_memory(err, desc->keep, "a calibration");
     }
-    c->keep = keep;
-    c->scratch = scratch;
+    c->keep = desc->keep;
+    c->scratch = desc->scratch;
     c->err = &own;
     c->files = files;
-    if (!calibrate(c, &made, paths, count)) {
+    if (!calibrate(c, &made, paths, count, desc->gpu_total_bytes)) {
         if (err != NULL && err->code == VS_OK) {
             *err = own;
         }

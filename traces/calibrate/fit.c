@@ -13,7 +13,7 @@
 #define BIWEIGHT       4.685
 #define MAD_TO_SIGMA   1.4826 /* of a normal distribution */
 #define ITERATIONS     60
-#define PAIRED_POINTS  240u /* Theil-Sen looks at all pairs of at most so many */
+#define PAIRED_POINTS  120u /* Theil-Sen looks at all pairs of at most so many */
 #define LEAST_SPREAD   4.0 /* greatest size over smallest that tells the latency from the rate */
 #define SMALLEST_SIGMA 1e-9
 #define ROBUST_POINTS  20u

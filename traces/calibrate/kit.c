@@ -81,7 +81,6 @@ static void add_bench(calibrating *c, vs_cal_parameter parameter, const vs_jnode
         cal_add(
             c, parameter,
             (cal_observation){.bytes = bytes, .value = seconds * NS, .is_host_timed = true});
-        c->lists[parameter].seen++;
     } else if (bytes > 0.0) {
         c->lists[parameter].small++;
     }
@@ -103,7 +102,6 @@ static void add_time(calibrating *c, vs_cal_parameter parameter, const vs_jnode 
     const double microseconds = number(row, key);
     if (microseconds > 0.0) {
         cal_add(c, parameter, (cal_observation){.value = microseconds * US});
-        c->lists[parameter].seen++;
     }
 }
 
@@ -143,7 +141,6 @@ static bool add_file_read(calibrating *c, vs_cal_parameter parameter, const vs_j
     }
     cal_add(c, parameter,
             (cal_observation){.bytes = bytes, .value = seconds * NS, .is_host_timed = true});
-    c->lists[parameter].seen++;
     return true;
 }
 
@@ -232,7 +229,6 @@ static void observe_steps(calibrating *c, const vs_jnode *take)
         total = fmax(total, number(&step, "driver_total_bytes"));
         if (has_kernel && outside > 0.0) {
             cal_add(c, VS_CAL_GPU_CONTEXT, (cal_observation){.value = outside});
-            c->lists[VS_CAL_GPU_CONTEXT].seen++;
         }
     }
     if (total > 0.0) {
@@ -327,7 +323,6 @@ static bool observe_row(calibrating *c, vs_str line)
     }
     cal_add(c, VS_CAL_GPU_QUANTISE,
             (cal_observation){.bytes = (double)bytes, .value = (double)(to - from) * US});
-    c->lists[VS_CAL_GPU_QUANTISE].seen++;
     return true;
 }
 

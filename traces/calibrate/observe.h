@@ -26,7 +26,6 @@ typedef struct {
     cal_observation *list;
     uint32_t count;
     uint32_t capacity;
-    uint64_t seen;   /* with those that were passed over because there are so many */
     uint32_t small;  /* copies below CAL_LEAST_BYTES, not taken */
     const char *why; /* there were some, but of no use: a reason, or NULL */
 } cal_list;
@@ -34,6 +33,7 @@ typedef struct {
 #define CAL_LEAST_BYTES VS_MIB
 #define CAL_LIST_MAX    4096u /* of one parameter and file; beyond, every second, third ... */
 #define CAL_NOTES_MAX   64u
+#define CAL_OOMS_MAX    64u
 
 typedef struct {
     vs_arena *keep;
@@ -46,6 +46,11 @@ typedef struct {
     vs_cal_file *files;
     const char *notes[CAL_NOTES_MAX];
     uint32_t note_count;
+    /* where memory ran out: what was free and what the program's segments held; the rest of the card was the context's and that of
+     * others */
+    double ooms[CAL_OOMS_MAX];
+    uint16_t oom_files[CAL_OOMS_MAX];
+    uint32_t oom_count;
     bool is_rehearsal; /* a file of the kit that measured no card */
     bool d2h_is_pageable;
     bool has_failed; /* err is set */
@@ -53,6 +58,8 @@ typedef struct {
 
 /* False: memory ran out (c->has_failed). Values that are not finite or not positive are dropped. */
 void cal_add(calibrating *c, vs_cal_parameter parameter, cal_observation observation);
+/* Bytes of the card that were free or the program's own when memory ran out. */
+void cal_add_oom(calibrating *c, double bytes);
 /* A figure that the file states. */
 void cal_add_stated(calibrating *c, vs_cal_parameter parameter, double value);
 /* A note, said once, with the file's name before it. */

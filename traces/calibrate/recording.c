@@ -37,11 +37,9 @@ static bool live_at_start(const vs_rec_device *d, uint64_t *out)
 }
 
 typedef struct {
-    uint64_t live;   /* bytes of segments */
-    uint64_t before; /* in use by others before the program's context */
-    bool has_before;
+    uint64_t live;    /* bytes of segments */
+    uint64_t before;  /* in use by others before the program's context */
     bool has_context; /* the program has used the card */
-    uint32_t samples_before;
 } use;
 
 /* In use beyond the segments when `used` bytes of the card are: the context, and everybody else. */
@@ -55,14 +53,12 @@ static void observe_context(calibrating *c, const use *u, uint64_t used)
     }
 }
 
-static void observe_oom(calibrating *c, const vs_rec_device *d, const use *u,
-                        const vs_rec_event *e)
+/* The size of the card may be in another file. */
+static void observe_oom(calibrating *c, const use *u, const vs_rec_event *e)
 {
-    cal_list *const list = &c->lists[VS_CAL_GPU_CONTEXT];
-    if (d->capacity_bytes == 0) {
-        list->why = "memory ran out, but the file does not tell the size of the card";
-    } else if (e->addr > 0 && e->addr <= d->capacity_bytes) {
-        observe_context(c, u, d->capacity_bytes - e->addr);
+    uint64_t own = 0;
+    if (e->addr > 0 && vs_add_u64(e->addr, u->live, &own)) {
+        cal_add_oom(c, (double)own);
     }
 }
 
@@ -84,7 +80,7 @@ static void observe_device(calibrating *c, const vs_rec_device *d)
             u.has_context = true;
         } else if (e->action == VS_REC_OOM) {
             u.has_context = true;
-            observe_oom(c, d, &u, e);
+            observe_oom(c, &u, e);
         } else if (e->action == VS_REC_LEVEL && u.has_context) {
             observe_context(c, &u, e->size);
         } else if (e->action == VS_REC_LEVEL) {
@@ -176,7 +172,10 @@ static void observe_spans(calibrating *c, const vs_recording *rec)
         }
     }
     for (uint32_t p = 0; p < VS_CAL_COUNT; p++) {
-        c->lists[p].seen += number[p];
+        if (counts[p] / CAL_LIST_MAX > 0) {
+            cal_note(c, "%" PRIu64 " times for %s, of which every %" PRIu64 "th was used",
+                     counts[p], vs_cal_key((vs_cal_parameter)p), counts[p] / CAL_LIST_MAX + 1);
+        }
     }
 }
 

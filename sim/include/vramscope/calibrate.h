@@ -106,10 +106,15 @@ typedef struct {
 
 #define VS_CAL_FILES_MAX 256
 
-/* Reads all files, then fits. One bad file is an error for all: what it would have told is not guessed. Arenas: keep holds the
- * result, scratch a recording at a time. */
+typedef struct {
+    vs_arena *keep;           /* the result */
+    vs_arena *scratch;        /* a recording at a time */
+    vs_bytes gpu_total_bytes; /* of the card, where the caller knows it; 0: as the files say */
+} vs_cal_desc;
+
+/* Reads all files, then fits. One bad file is an error for all: what it would have told is not guessed. */
 VS_MUST_CHECK bool vs_calibrate(vs_calibration *out, const char *const *paths, uint32_t count,
-                                vs_arena *keep, vs_arena *scratch, vs_err *err);
+                                const vs_cal_desc *desc, vs_err *err);
 /* HOST.json, all or nothing; only what is known. gpu_name: written as the card's name, NULL: as recorded. */
 VS_MUST_CHECK bool vs_calibration_write_host(const vs_calibration *calibration,
                                              const char *path, const char *gpu_name,
