@@ -242,6 +242,8 @@ def check_run(name, words):
             pickle.dump(snap, file, protocol=protocol)
         run("convert", path("again.pickle"), "-o", path("again.tape"))
         ok(f"{name}: the tape comes back, pickled again with protocol {protocol}", same("s.tape", "again.tape"))
+    done = run("replay", path("s.pickle"), "--strict", "--no-ranking")
+    ok(f"{name}: our allocator, given the requests, does the same again", "identical:" in done.stdout, done.stdout)
     check_torch(name, snap)
     return snap
 
