@@ -149,10 +149,10 @@ static void known_table(vs_outfile *out, const vs_calibration *calibration)
         }
     }
     vs_outfile_printf(
-        out,
-        "\n+- is relative. fit: 95 %% interval of the slope. median: 95 %% interval of the "
-        "median. range:\nhalf the distance of the extremes, too few for an interval. "
-        "single: one observation tells no error.\n");
+        out, "%s",
+        "\n+- is relative. fit: slope of time = latency + bytes / rate, its 95 % interval. "
+        "median: the 95 %\ninterval of the median. range: half the distance of the "
+        "extremes, too few for an interval.\nsingle: one observation tells no error.\n");
 }
 
 static void unknown_table(vs_outfile *out, const vs_calibration *calibration)
@@ -173,7 +173,26 @@ static void unknown_table(vs_outfile *out, const vs_calibration *calibration)
     }
 }
 
-static void report_text(vs_outfile *out, const vs_calibration *calibration,
+/* HOST.json names the card as recorded; other commands use its figures for that name only. */
+static void hint_name(cli *c, vs_outfile *out, const vs_calibration *calibration)
+{
+    vs_machine machine = {0};
+    vs_scenario scenario = {0};
+    vs_err unknown = {0};
+    scenario.machine.gpus[0] = vs_str_of(calibration->gpu_name);
+    scenario.machine.gpu_count = 1;
+    if (calibration->gpu_name[0] != '\0' &&
+        !cli_resolve_machine(c, &machine, &scenario, &unknown)) {
+        vs_outfile_printf(out, "%s", "\nnote: ");
+        cli_wrapped(
+            out,
+            "the catalogue has no card of that name, so its figures are not used where --gpu "
+            "names one of the catalogue; calibrate --gpu NAME writes them under that name",
+            6, 6);
+    }
+}
+
+static void report_text(cli *c, vs_outfile *out, const vs_calibration *calibration,
                         const calibrate_args *args)
 {
     for (uint32_t i = 0; i < calibration->file_count; i++) {
@@ -190,6 +209,9 @@ static void report_text(vs_outfile *out, const vs_calibration *calibration,
     for (uint32_t i = 0; i < calibration->note_count; i++) {
         vs_outfile_printf(out, "%snote: ", i == 0 ? "\n" : "");
         cli_wrapped(out, calibration->notes[i], 6, 6);
+    }
+    if (args->gpu == NULL) {
+        hint_name(c, out, calibration);
     }
     if (args->host != NULL) {
         vs_outfile_printf(out, "\n%s: written; every command takes it as --host\n", args->host);
@@ -305,7 +327,7 @@ static bool calibrate(cli *c, const cli_words *spec, calibrate_args *args, vs_er
     if (out == NULL) {
         return false;
     }
-    report_text(out, &calibration, args);
+    report_text(c, out, &calibration, args);
     return vs_outfile_commit(out, err);
 }
 

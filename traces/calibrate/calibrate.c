@@ -13,7 +13,8 @@
 #define HEAD_BYTES ((uint64_t)4096)
 #define KIT_MAX_BYTES                                                                          \
     ((size_t)64 << 20) /* results.json of the kit is below 1 MiB, a loader.csv below 10 */
-#define LEAST_ERROR      0.001 /* no clock of these files is better */
+#define ERROR_STEPS      10000.0 /* uncertainties are rounded up to a hundredth of a per cent */
+#define LEAST_ERROR      0.001   /* no clock of these files is better */
 #define FIT_LEAST_POINTS 3u
 #define STATED_APART     0.02
 #define VALUE_MAX        1125899906842624.0 /* 2^50: what HOST.json takes for any figure */
@@ -331,7 +332,9 @@ static void set_value(vs_cal_figure *f, vs_cal_parameter parameter, double value
     f->is_known = true;
     f->value = (uint64_t)(value + 0.5);
     if (f->has_uncertainty) {
-        f->uncertainty = fmax(error / value, f->method == VS_CAL_STATED ? 0.0 : LEAST_ERROR);
+        const double share =
+            fmax(error / value, f->method == VS_CAL_STATED ? 0.0 : LEAST_ERROR);
+        f->uncertainty = ceil(share * ERROR_STEPS) / ERROR_STEPS;
     }
 }
 
@@ -436,15 +439,15 @@ static const char *describe(calibrating *c, vs_cal_parameter parameter, const vs
     if (f->method == VS_CAL_STATED) {
         made = vs_arena_printf(c->keep, "%sas stated in %s", rehearsal, files);
     } else if (f->method == VS_CAL_FIT) {
-        made = vs_arena_printf(
-            c->keep,
-            "%stime = latency + bytes / rate, fitted to %" PRIu32 " copies of %s to %s%s in %s",
-            rehearsal, list->count, vs_format_size(f->smallest_bytes, smallest),
-            vs_format_size(f->largest_bytes, largest), kind, files);
-    } else {
         made =
-            vs_arena_printf(c->keep, "%smedian of %" PRIu32 " observation%s%s in %s", rehearsal,
-                            list->count, list->count == 1 ? "" : "s", kind, files);
+            vs_arena_printf(c->keep, "%sfitted to %" PRIu32 " copies of %s to %s%s in %s",
+                            rehearsal, list->count, vs_format_size(f->smallest_bytes, smallest),
+                            vs_format_size(f->largest_bytes, largest), kind, files);
+    } else if (list->count == 1) {
+        made = vs_arena_printf(c->keep, "%sone observation%s in %s", rehearsal, kind, files);
+    } else {
+        made = vs_arena_printf(c->keep, "%smedian of %" PRIu32 " observations%s in %s",
+                               rehearsal, list->count, kind, files);
     }
     return made == NULL ? "" : made;
 }

@@ -1,0 +1,1 @@
+cp tests/data/capture_results.json "$TMP/results.json" && cd "$TMP" && vramscope calibrate results.json -o HOST.json && cat HOST.json && vramscope sim llama-2-7b --host HOST.json | grep -E "peak used|CUDA context   |Disk read|Time:"

@@ -1,0 +1,1 @@
+vramscope calibrate --help
