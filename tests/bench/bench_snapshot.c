@@ -261,7 +261,7 @@ static void put_block(pickler *p, uint64_t address)
 
 static void put_segment(pickler *p, uint32_t segment)
 {
-    const uint64_t address = UINT64_C(0x7f0000000000) + segment * 32 * VS_MIB;
+    const uint64_t address = UINT64_C(0x7f0000000000) + segment * (32 * VS_MIB);
     begin_dict(p);
     key_number(p, T_DEVICE, 0);
     key_number(p, T_ADDRESS, address);
@@ -328,7 +328,7 @@ static void put_next_entry(pickler *p, uint64_t index)
     const uint64_t round = index / 3;
     const uint32_t slot = (uint32_t)(round % LIVE_COUNT);
     const uint64_t size = 512 + vs_rng_below(&p->rng, 4000) * 512;
-    const uint64_t address = UINT64_C(0x7f0000000000) + slot * 2 * VS_MIB;
+    const uint64_t address = UINT64_C(0x7f0000000000) + slot * (2 * VS_MIB);
     const uint32_t site = (uint32_t)(round % SITE_COUNT);
     entry e = {.address = address, .size = size - size / 9, .site = site};
     if (index % 3 == 0) {

@@ -92,6 +92,15 @@ static size_t add_member(uint8_t *out, size_t room, const uint8_t *bytes, size_t
     return add_member_at(1, out, room, bytes, count);
 }
 
+static void check_bytes(const uint8_t *bytes, uint64_t count, uint64_t first)
+{
+    uint64_t wrong = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        wrong += bytes[i] != byte_at(first + i);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 /* Reads to the end in pieces and compares; the number of bytes. */
 static uint64_t walk(vs_input *in, vs_err *err)
 {
@@ -101,11 +110,7 @@ static uint64_t walk(vs_input *in, vs_err *err)
         if (!input_need(in, want, err)) {
             want = (uint64_t)(in->end - in->at);
         }
-        for (uint64_t i = 0; i < want; i++) {
-            if (in->at[i] != byte_at(at + i)) {
-                fail_msg("byte %" PRIu64 " differs", at + i);
-            }
-        }
+        check_bytes(in->at, want, at);
         in->at += want;
         at += want;
     }
@@ -144,7 +149,7 @@ static void gzip_members_follow_each_other(void **state)
     size_t used = add_member(packed, room, bytes, 1000000);
     used += add_member(packed + used, room - used, bytes + 1000000, 0);
     used += add_member(packed + used, room - used, bytes + 1000000, 2000000);
-    memcpy(packed + used, "trailing", 8);
+    memset(packed + used, 0x55, 8);
     write_file(f, packed, used + 8);
     for (int from_file = 0; from_file < 2; from_file++) {
         vs_input in = {0};

@@ -252,8 +252,6 @@ VS_MUST_CHECK bool snap_check_budget(snap_machine *m);
 /* A row more, within the budget. NULL: failed. */
 VS_MUST_CHECK void *snap_add_row(snap_machine *m, vs_rows *rows);
 VS_MUST_CHECK bool snap_grow_stack(snap_machine *m);
-/* Puts count bytes of the file at *out; they last until the next read. */
-VS_MUST_CHECK bool snap_take(snap_machine *m, uint64_t count, const uint8_t **out);
 VS_MUST_CHECK bool snap_pop_mark(snap_machine *m, uint32_t *out);
 VS_MUST_CHECK bool snap_push_text(snap_machine *m, vs_str text);
 VS_MUST_CHECK bool snap_push_int(snap_machine *m, uint64_t bits, bool is_negative);

@@ -141,24 +141,26 @@ static bool need(snap_machine *m, uint64_t count)
     return fail_cut(m);
 }
 
-bool snap_take(snap_machine *m, uint64_t count, const uint8_t **out)
+/* count bytes of the file, which last until the next read. NULL: failed. */
+static const uint8_t *take_bytes(snap_machine *m, uint64_t count)
 {
     vs_input *const in = m->in;
     if ((uint64_t)(in->end - in->at) < count) {
         const uint64_t left = in->packed_total - input_offset(in);
         if (!in->is_gzip && count > left) {
-            return snap_fail(m, VS_ERR_FORMAT,
-                             "%s says that %" PRIu64 " bytes follow, but the file has only "
-                             "%" PRIu64 " more; is the copy complete?",
-                             ops[*m->op_at].name, count, left);
+            (void)snap_fail(m, VS_ERR_FORMAT,
+                            "%s says that %" PRIu64 " bytes follow, but the file has only "
+                            "%" PRIu64 " more; is the copy complete?",
+                            ops[*m->op_at].name, count, left);
+            return NULL;
         }
         if (!need(m, count)) {
-            return false;
+            return NULL;
         }
     }
-    *out = in->at;
+    const uint8_t *const bytes = in->at;
     in->at += count;
-    return true;
+    return bytes;
 }
 
 bool snap_take_line(snap_machine *m, vs_str *out)
@@ -425,23 +427,27 @@ static bool op_binint2(snap_machine *m, const uint8_t *args)
     return snap_push(m, snap_make(W_INT, little(args, 2)));
 }
 
-/* Two's complement, little endian, of any length; up to 64 bits and a sign are taken. */
-static bool push_long(snap_machine *m, uint64_t count)
+static bool fail_long(snap_machine *m, uint64_t count)
 {
-    const uint8_t *bytes = NULL;
-    if (count == sizeof legacy_magic && snap_take(m, count, &bytes) &&
-        memcmp(bytes, legacy_magic, sizeof legacy_magic) == 0) {
+    const uint8_t *const bytes = count == sizeof legacy_magic ? take_bytes(m, count) : NULL;
+    if (bytes != NULL && memcmp(bytes, legacy_magic, sizeof legacy_magic) == 0) {
         return snap_fail(m, VS_ERR_FORMAT,
                          "a checkpoint made by torch.save before PyTorch 1.6, not a memory "
                          "snapshot; `inspect` reads those");
     }
+    return snap_fail(m, VS_ERR_VALUE,
+                     "an integer of %" PRIu64 " bytes; up to 64 bits and a sign are taken",
+                     count);
+}
+
+/* Two's complement, little endian, of any length; up to 64 bits and a sign are taken. */
+static bool push_long(snap_machine *m, uint64_t count)
+{
     if (count > MAX_INT_BYTES) {
-        return snap_fail(m, VS_ERR_VALUE,
-                         "an integer of %" PRIu64 " bytes; up to 64 bits and a "
-                         "sign are taken",
-                         count);
+        return fail_long(m, count);
     }
-    if (!snap_take(m, count, &bytes)) {
+    const uint8_t *const bytes = take_bytes(m, count);
+    if (bytes == NULL) {
         return false;
     }
     const bool is_negative = count > 0 && bytes[count - 1] >= 0x80;
@@ -505,8 +511,8 @@ bool snap_push_text(snap_machine *m, vs_str text)
 
 static bool push_bytes(snap_machine *m, uint64_t count)
 {
-    const uint8_t *bytes = NULL;
-    return snap_take(m, count, &bytes) &&
+    const uint8_t *const bytes = take_bytes(m, count);
+    return bytes != NULL &&
            snap_push_text(m, (vs_str){.ptr = (const char *)bytes, .len = (size_t)count});
 }
 
