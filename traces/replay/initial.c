@@ -213,8 +213,11 @@ static bool see_pages(finder *f, const initial_run *run, uint32_t state)
 
 static bool see_map_event(finder *f, const vs_rec_event *event, uint32_t state)
 {
-    const initial_run run = {
-        .addr = event->addr, .size = event->size, .stream = event->stream, .pool = event->pool};
+    const initial_run run = {.addr = event->addr,
+                             .size = event->size,
+                             .event = (uint32_t)(event - f->dev->events),
+                             .stream = event->stream,
+                             .pool = event->pool};
     return see_pages(f, &run, state);
 }
 

@@ -142,6 +142,7 @@ struct replay_device {
     bool tells_request;        /* the recording has free_requested events */
     bool tells_completion;     /* the recording has free_completed events */
     vs_bytes large_page_bytes; /* [9.2] */
+    vs_bytes max_split_bytes;  /* M [3] */
     vs_bytes page_done;        /* of the segment_map or segment_unmap at `at` */
     vs_ns now;
     vs_bytes

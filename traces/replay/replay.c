@@ -195,6 +195,7 @@ static bool prepare(replayer *r, replay_device *d, const vs_rec_device *dev, vs_
     d->result.oom_event = REPLAY_NO_EVENT;
     d->result.recorded_final_reserved_bytes = final_reserved(dev);
     d->large_page_bytes = r->conf.large_segment_bytes;
+    d->max_split_bytes = r->conf.max_split_bytes;
     if (!survey(d)) {
         return true;
     }
@@ -294,6 +295,7 @@ static void one_step(replayer *r, replay_device *d)
     } else {
         replay_step(d);
     }
+    r->now = d->now;
     watch(d);
 }
 

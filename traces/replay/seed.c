@@ -1,8 +1,9 @@
 /* seed.c - the state before the recording, into our allocator [17.3].
  *
  * Rules: 1. a block whose size nobody tells has its rounded request; 2. in the large pool, not expandable, what follows it
- * belongs to it when it is at most 1 MiB: nothing that small is split off; 3. everything else is free. A
- * recorded address may have told better (d->corrections). */
+ * belongs to it when it is at most 1 MiB: nothing that small is split off; neither is anything from a block of the
+ * max_split_size and more [4.1]; 3. everything else is free. A recorded address may have told better
+ * (d->corrections). */
 #include "traces/replay/internal.h"
 
 #define LARGEST_SLACK (1 * VS_MIB)
@@ -73,9 +74,10 @@ static uint64_t size_of(const filler *f, const initial_block *block, uint64_t ro
         }
     }
     const uint64_t rounded = vs_pool_round(f->d->pool, block->asked);
-    const bool can_be_slack = !f->segment->is_small && !f->segment->is_expandable &&
-                              rounded <= room && room - rounded <= LARGEST_SLACK;
-    return can_be_slack ? room : rounded;
+    const bool can_be_slack =
+        !f->segment->is_small && !f->segment->is_expandable && rounded <= room;
+    const bool has_slack = room - rounded <= LARGEST_SLACK || rounded >= f->d->max_split_bytes;
+    return can_be_slack && has_slack ? room : rounded;
 }
 
 /* What is not mapped is whole pages of its pool; hostile recordings need not know. */
