@@ -247,6 +247,7 @@ vs_alloc_result vs_pool_alloc(vs_pool *pool, vs_ns now, const vs_pool_request *r
     uint32_t slot = search(pool, home, rounded_bytes);
     if (slot == 0) {
         slot = vsp_obtain(pool, home, rounded_bytes);
+        pool->now = now; /* a replayed driver sets the times of its own events */
         if (slot == 0) {
             return vsp_report_failure(pool, request);
         }

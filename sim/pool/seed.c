@@ -257,6 +257,11 @@ bool vs_pool_drop_segment(vs_pool *pool, vs_ns now, uint64_t addr)
     return false;
 }
 
+void vs_pool_set_now(vs_pool *pool, vs_ns now)
+{
+    pool->now = now;
+}
+
 vs_bytes vs_pool_allocated(const vs_pool *pool)
 {
     return pool->counts[VS_STAT_ALL].allocated_bytes.current;

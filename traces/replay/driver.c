@@ -17,8 +17,17 @@ static bool is_next_page(const replay_device *d, vs_rec_action action, uint64_t 
     return event->addr + d->page_done == addr && event->size - d->page_done >= page;
 }
 
+/* Our allocator notes its event at the time of the recorded one. */
+static void at_its_time(replay_device *d)
+{
+    const vs_ns time = replay_event(d, d->at)->time_ns;
+    d->now = time > d->now ? time : d->now;
+    vs_pool_set_now(d->pool, d->now);
+}
+
 static void page_is_done(replay_device *d, vs_bytes page)
 {
+    at_its_time(d);
     d->page_done += page;
     if (d->page_done == replay_event(d, d->at)->size) {
         d->page_done = 0;
@@ -34,6 +43,7 @@ static bool recorded_malloc(void *ctx, vs_bytes size_bytes, uint64_t *out_addr)
         return false;
     }
     *out_addr = replay_event(d, d->at)->addr;
+    at_its_time(d);
     d->at++;
     return true;
 }
@@ -103,6 +113,7 @@ static bool recorded_may_release(void *ctx, uint64_t stream, uint64_t addr, vs_b
         replay_is(d, d->at, VS_REC_SEGMENT_FREE) || replay_is(d, d->at, VS_REC_SEGMENT_UNMAP);
     const vs_rec_event *event = goes_back ? replay_event(d, d->at) : NULL;
     if (goes_back && event->addr == addr && event->size == size_bytes) {
+        at_its_time(d);
         return true;
     }
     /* Private pools in use keep what they have [10.4]; nobody tells which are. */
@@ -117,6 +128,7 @@ static void recorded_synchronize(void *ctx)
 {
     replay_device *d = ctx;
     while (replay_is(d, d->at, VS_REC_FREE_COMPLETED)) {
+        at_its_time(d);
         replay_complete(d, d->at);
         d->at++;
     }

@@ -1,33 +1,46 @@
 /* labels.c - names for the blocks of a recording.
  *
  * What the program said itself (user metadata) goes first. Else a stack gives "function file.py:123" of its innermost
- * frame that is not inside an installed package: that is the user's own line. */
+ * frame that is not inside an installed package: that is the user's own line. Frames of C++ are passed over where
+ * there are Python's; those that have no file ("??") say nothing. */
 #include "traces/replay/internal.h"
 
 #include <string.h>
 
-static bool is_library(const char *file)
+/* The more the better. */
+static unsigned worth_of(const char *file)
 {
     static const char *const marks[] = {"/site-packages/", "/dist-packages/", "/torch/", "<"};
+    const size_t length = strlen(file);
+    if (length == 0 || strcmp(file, "??") == 0) {
+        return 0;
+    }
+    if (length < 3 || strcmp(file + length - 3, ".py") != 0) {
+        return 1;
+    }
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (strstr(file, marks[i]) != NULL) {
-            return true;
+            return 2;
         }
     }
-    return false;
+    return 3;
 }
 
+/* The innermost of the best; NULL: none says anything. */
 static const vs_rec_frame *frame_of(const vs_recording *rec, uint32_t stack)
 {
-    const uint32_t first = rec->stack_first[stack];
     const uint32_t end = rec->stack_first[stack + 1u];
-    for (uint32_t i = first; i < end; i++) {
+    const vs_rec_frame *best = NULL;
+    unsigned best_worth = 0;
+    for (uint32_t i = rec->stack_first[stack]; i < end && best_worth < 3; i++) {
         const vs_rec_frame *frame = &rec->frames[rec->stack_frames[i]];
-        if (!is_library(vs_recording_string(rec, frame->file))) {
-            return frame;
+        const unsigned worth = worth_of(vs_recording_string(rec, frame->file));
+        if (worth > best_worth) {
+            best = frame;
+            best_worth = worth;
         }
     }
-    return first < end ? &rec->frames[rec->stack_frames[first]] : NULL;
+    return best;
 }
 
 static bool name_stack(replay_labels *labels, const vs_recording *rec, uint32_t stack,

@@ -427,9 +427,12 @@ static void replay_one_request(replay_device *d, uint32_t terminal)
     d->terminal = terminal;
     vs_block block = {0};
     vs_alloc_result result = VS_ALLOC_OOM;
+    const vs_ns started = d->now;
+    const vs_ns done = replay_event(d, terminal)->time_ns;
     if (request.size_bytes != 0) {
-        result = vs_pool_alloc(d->pool, d->now, &request, &block);
+        result = vs_pool_alloc(d->pool, done > started ? done : started, &request, &block);
     }
+    d->now = done > d->now ? done : d->now;
     d->terminal = REPLAY_NO_EVENT;
     if (result == VS_ALLOC_EXHAUSTED) {
         exhausted(d);

@@ -262,6 +262,8 @@ VS_MUST_CHECK bool vs_pool_place(vs_pool *pool, vs_ns now, uint64_t addr,
 vs_bytes vs_pool_round(const vs_pool *pool, vs_bytes asked_bytes);
 /* Returns the segment at addr to the driver. False when it is not there or not wholly free. O(blocks). */
 VS_MUST_CHECK bool vs_pool_drop_segment(vs_pool *pool, vs_ns now, uint64_t addr);
+/* From inside a driver's call: when the event that comes of it happened. Not before the time of the call in progress. */
+void vs_pool_set_now(vs_pool *pool, vs_ns now);
 /* Would this request be served from what is free now? Changes nothing that counts. */
 bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request);
 /* The segment that would go back first if this request missed and the driver had nothing, [6.2]. False: none of that kind. */
