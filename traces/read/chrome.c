@@ -20,12 +20,10 @@
 static json_token parse_prop(json_walk *w, chrome_props *out, uint64_t *id)
 {
     const vs_str key = w->text;
-    const json_walk before = *w;
-    const json_token token = json_walk_next(w);
-    if (token == JSON_OBJECT || token == JSON_ARRAY) {
-        *w = before;
+    if (json_walk_at_container(w)) {
         return json_walk_skip(w);
     }
+    const json_token token = json_walk_next(w);
     if (token == JSON_NUMBER && vs_str_is(key, "id")) {
         *id = json_whole(w->text, id) ? *id : UINT64_MAX;
     } else if (token == JSON_NUMBER && vs_str_is(key, "totalGlobalMem")) {

@@ -45,27 +45,69 @@ static inline vs_str *slot_of(chrome_event *e, vs_str key)
     return is_text(key, "cat") ? &e->cat : is_text(key, "dur") ? &e->dur : NULL;
 }
 
+/* What kinds of slices there are, by their category. */
+typedef enum {
+    SLICE_NONE,
+    SLICE_COPY,
+    SLICE_MEMSET,
+    SLICE_KERNEL,
+    SLICE_CALL,
+    SLICE_RANGE
+} slice_kind;
+
+static slice_kind slice_kind_of(vs_str cat)
+{
+    if (is_text(cat, "kernel") || is_text(cat, "Kernel")) {
+        return SLICE_KERNEL;
+    }
+    if (is_text(cat, "cuda_runtime") || is_text(cat, "cuda_driver") ||
+        is_text(cat, "Runtime")) {
+        return SLICE_CALL;
+    }
+    if (is_text(cat, "gpu_memcpy") || is_text(cat, "Memcpy")) {
+        return SLICE_COPY;
+    }
+    if (is_text(cat, "gpu_memset") || is_text(cat, "Memset")) {
+        return SLICE_MEMSET;
+    }
+    return is_text(cat, "user_annotation") ? SLICE_RANGE : SLICE_NONE;
+}
+
+/* Nothing of it will be kept, as far as is known: phase and category usually come first. */
+static inline bool is_dull(const chrome_event *e)
+{
+    if (e->ph.len != 1) {
+        return false;
+    }
+    switch (e->ph.ptr[0]) {
+    case 'X': return e->cat.len > 0 && slice_kind_of(e->cat) == SLICE_NONE;
+    case 'i':
+    case 'I':
+    case 'C':
+    case 'M': return false;
+    default: return true;
+    }
+}
+
 /* Behind the key. */
-static json_token parse_member(json_walk *w, chrome_event *e)
+static inline json_token parse_member(json_walk *w, chrome_event *e)
 {
     vs_str *const slot = slot_of(e, w->text);
-    const json_walk before = *w;
-    if (slot == NULL) {
-        if (w->text.len == 4 && memcmp(w->text.ptr, "args", 4) == 0) {
-            e->args = before;
-            e->has_args = true;
-        }
+    if (slot == NULL && is_text(w->text, "args")) {
+        e->args = *w;
+        e->has_args = true;
+    }
+    if (slot == NULL || json_walk_at_container(w)) {
         return json_walk_skip(w);
     }
     const json_token token = json_walk_next(w);
     if (token == JSON_STRING || token == JSON_NUMBER) {
         *slot = w->text;
         e->is_name_escaped = slot == &e->name ? w->has_escape : e->is_name_escaped;
-        return token;
     }
-    if (token == JSON_OBJECT || token == JSON_ARRAY) {
-        *w = before;
-        return json_walk_skip(w);
+    if ((slot == &e->ph || slot == &e->cat) && is_dull(e)) {
+        const json_token left = json_walk_leave(w);
+        return left == JSON_NULL ? JSON_OBJECT_END : left;
     }
     return token;
 }
@@ -83,11 +125,11 @@ json_token chrome_event_parse(json_walk *w, chrome_event *out)
     }
     for (;;) {
         token = json_walk_next(w);
-        if (token == JSON_OBJECT_END) {
-            return JSON_OBJECT;
-        }
         if (token == JSON_KEY) {
             token = parse_member(w, out);
+        }
+        if (token == JSON_OBJECT_END) {
+            return JSON_OBJECT;
         }
         if (token == JSON_CUT || token == JSON_BAD) {
             return token;
@@ -102,12 +144,7 @@ static bool next_arg(json_walk *w, vs_str *key, json_token *token)
         return false;
     }
     *key = w->text;
-    const json_walk before = *w;
-    *token = json_walk_next(w);
-    if (*token == JSON_OBJECT || *token == JSON_ARRAY) {
-        *w = before;
-        *token = json_walk_skip(w);
-    }
+    *token = json_walk_at_container(w) ? json_walk_skip(w) : json_walk_next(w);
     return *token != JSON_BAD && *token != JSON_CUT;
 }
 
@@ -269,33 +306,6 @@ static bool take_memory(chrome *c, const chrome_event *e, bool is_oom, vs_err *e
 }
 
 /* ---- slices ------------------------------------------------------------------------------------- */
-
-typedef enum {
-    SLICE_NONE,
-    SLICE_COPY,
-    SLICE_MEMSET,
-    SLICE_KERNEL,
-    SLICE_CALL,
-    SLICE_RANGE
-} slice_kind;
-
-static slice_kind slice_kind_of(vs_str cat)
-{
-    if (is_text(cat, "kernel") || is_text(cat, "Kernel")) {
-        return SLICE_KERNEL;
-    }
-    if (is_text(cat, "cuda_runtime") || is_text(cat, "cuda_driver") ||
-        is_text(cat, "Runtime")) {
-        return SLICE_CALL;
-    }
-    if (is_text(cat, "gpu_memcpy") || is_text(cat, "Memcpy")) {
-        return SLICE_COPY;
-    }
-    if (is_text(cat, "gpu_memset") || is_text(cat, "Memset")) {
-        return SLICE_MEMSET;
-    }
-    return is_text(cat, "user_annotation") ? SLICE_RANGE : SLICE_NONE;
-}
 
 static bool has_text(vs_str text, const char *part)
 {

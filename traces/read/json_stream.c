@@ -87,27 +87,35 @@ static inline void skip_space(json_walk *w)
 
 #define ALL_BYTES(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* Whether one of eight bytes is 0 (Mycroft's test: exact for "is there one"). */
-static inline bool has_zero_byte(uint64_t v)
+/* Eight bytes, the first in the lowest place; compilers make one load of it. */
+static inline uint64_t load8(const uint8_t *p)
 {
-    return ((v - ALL_BYTES(0x01)) & ~v & ALL_BYTES(0x80)) != 0;
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+           (uint64_t)p[7] << 56;
 }
 
-/* Past bytes of a string that are neither quote nor backslash: keys are short, names of kernels long. */
+/* The highest bit of each byte that is 0; bytes above the first such byte may be marked wrongly (Mycroft's test). */
+static inline uint64_t zero_bytes(uint64_t v)
+{
+    return (v - ALL_BYTES(0x01)) & ~v & ALL_BYTES(0x80);
+}
+
+/* How many bytes are below the lowest mark: all bits below it, one of each byte, summed up in the highest byte. */
+static inline size_t bytes_below(uint64_t marks)
+{
+    const uint64_t below = (marks & (0 - marks)) - 1;
+    return (size_t)(((below & ALL_BYTES(0x01)) * ALL_BYTES(0x01)) >> 56) - 1;
+}
+
+/* Past bytes of a string that are neither quote nor backslash. */
 static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *const soon = end - p > 8 ? p + 8 : end;
-    while (p < soon && *p != '"' && *p != '\\') {
-        p++;
-    }
-    if (p < soon) {
-        return p;
-    }
     while (end - p >= 8) {
-        uint64_t v = 0;
-        memcpy(&v, p, sizeof v);
-        if (has_zero_byte(v ^ ALL_BYTES('"')) || has_zero_byte(v ^ ALL_BYTES('\\'))) {
-            break;
+        const uint64_t v = load8(p);
+        const uint64_t marks = zero_bytes(v ^ ALL_BYTES('"')) | zero_bytes(v ^ ALL_BYTES('\\'));
+        if (marks != 0) {
+            return p + bytes_below(marks);
         }
         p += 8;
     }
@@ -454,6 +462,12 @@ json_token json_walk_skip(json_walk *w)
     return end == JSON_NULL ? first : end;
 }
 
+json_token json_walk_leave(json_walk *w)
+{
+    vs_assert(w->depth > 0);
+    return skip_to(w, w->depth - 1);
+}
+
 /* ---- the stream ------------------------------------------------------------------------------ */
 
 void json_open(json_stream *s, vs_input *in, const vs_read_desc *desc)
@@ -610,12 +624,35 @@ static bool take_digits(const uint8_t *p, const uint8_t *end, json_number *n, in
     return true;
 }
 
+/* The numbers that traces are full of: up to 16 digits, 19 with decimals, so nothing can overflow; no sign, point or exponent. */
+static inline bool scale_plain(vs_str text, uint32_t decimals, uint64_t *out)
+{
+    static const uint64_t power[] = {1, 10, 100, 1000};
+    uint64_t value = 0;
+    if (text.len > 16 || decimals > 3 || text.len == 0 || (*text.ptr == '0' && text.len > 1)) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        const uint32_t digit = (uint32_t)(uint8_t)text.ptr[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *out = value * power[decimals];
+    return true;
+}
+
 bool json_scaled(vs_str text, uint32_t decimals, json_number *out)
 {
     json_number n = {0};
     int64_t shift = decimals;
     if (text.len == 0) {
         return false;
+    }
+    if (scale_plain(text, decimals, &n.value)) {
+        *out = n;
+        return true;
     }
     const uint8_t *const first = (const uint8_t *)text.ptr;
     const uint8_t *const end = first + text.len;

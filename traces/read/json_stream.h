@@ -52,9 +52,29 @@ typedef struct {
 
 json_walk json_walk_of(const void *bytes, size_t size_bytes, bool is_last);
 json_token json_walk_next(json_walk *w);
+
+/* The first byte of the value that comes next, behind a key; 0 where the bytes end. */
+static inline uint8_t json_walk_peek(json_walk *w)
+{
+    while (w->at < w->end &&
+           (*w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t')) {
+        w->at++;
+    }
+    return w->at < w->end ? *w->at : 0;
+}
+
+static inline bool json_walk_at_container(json_walk *w)
+{
+    const uint8_t first = json_walk_peek(w);
+    return first == '{' || first == '[';
+}
+
 /* A whole value: behind a key, in an array, or the top. Answers with its first token, JSON_CUT or JSON_BAD; where an array
  * is over, JSON_ARRAY_END, and that is consumed. */
 json_token json_walk_skip(json_walk *w);
+
+/* Passes over the rest of the innermost container. JSON_NULL: it is behind us; or JSON_CUT, JSON_BAD. */
+json_token json_walk_leave(json_walk *w);
 
 typedef struct {
     json_walk walk;
