@@ -34,16 +34,6 @@ static const char *verdict_note(const vs_replay_result *result, vs_arena *keep)
                            vs_replay_verdict_key(result->verdict), different, corrections);
 }
 
-static bool is_lost(const vs_replay_result *result)
-{
-    for (uint32_t i = 0; i < result->device_count; i++) {
-        if (!result->devices[i].is_comparable || result->devices[i].reason[0] != '\0') {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* *is_done false: it cannot be replayed, the tape is as new. */
 static bool replay_onto(collector *c, const vs_recording *rec, const vs_read_desc *desc,
                         vs_tape *tape, bool *is_done, vs_err *err)
@@ -54,15 +44,13 @@ static bool replay_onto(collector *c, const vs_recording *rec, const vs_read_des
     if (rec->format != VS_TRACE_SNAPSHOT) {
         return true;
     }
-    if (!vs_replay_run(&result, rec, &replay, err)) {
-        return false;
-    }
-    if (is_lost(&result)) {
-        return true;
-    }
     replay.tape = tape;
+    replay.is_tape_conditional = true;
     if (!vs_replay_run(&result, rec, &replay, err)) {
         return false;
+    }
+    if (!result.has_tape) {
+        return true;
     }
     const char *note = verdict_note(&result, desc->keep);
     add_notes(c, &note, note != NULL ? 1 : 0);

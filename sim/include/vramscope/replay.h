@@ -31,6 +31,8 @@ typedef struct {
     vs_bytes context_bytes; /* of the capacity, what is not the allocator's */
     vs_bytes limit_bytes;   /* what set_per_process_memory_fraction allowed; 0: not told */
     vs_tape *tape;          /* NULL: none is made */
+    /* leave the tape alone unless every device can be followed to its end */
+    bool is_tape_conditional;
 } vs_replay_desc;
 
 typedef struct {
@@ -91,6 +93,7 @@ typedef struct {
 typedef struct {
     vs_replay_verdict verdict;
     const char *reason; /* NULL, or a sentence */
+    bool has_tape;      /* it was written */
     uint32_t device_count;
     const vs_replay_device *devices;
     vs_bytes inferred_limit_bytes; /* worked out from the recording; 0: none was needed */
