@@ -646,7 +646,7 @@ static bool read_whole(walk *w, vs_recording *out)
     }
     const release made_by = release_of(w);
     vs_recording *const head = builder_head(m->builder);
-    head->made_by = made_by.text;
+    head->made_by = w->own != W_NONE ? "vramscope" : made_by.text;
     head->torch_since = made_by.since;
     head->has_time = (m->seen & SEEN_TIME) != 0 || w->annotation_count > 0;
     return builder_finish(m->builder, out, m->err);
