@@ -55,6 +55,27 @@ static void rows_of_levels_become_levels(void **state)
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_USED, 0), 107);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_USED, 8000), 157);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_USED, 108000), 151);
+    assert_int_equal(trace_text_peak(tl, 0, VS_TRACK_USED), 157);
+}
+
+/* Bytes that move from one category to another are never counted twice. */
+static void levels_that_shrink_come_first(void **state)
+{
+    trace_text *t = *state;
+    (void)trace_text_read(
+        t, read_timeline,
+        "[[1,2,3],[[0,9,0,0,0,0,0,0,0],[0,0,0,0,0,0,0,0,9],[0,9,0,0,0,0,0,0,0]]]");
+    const vs_timeline *tl = trace_text_tape(t);
+    assert_int_equal(trace_text_peak(tl, 0, VS_TRACK_USED), 9);
+    (void)trace_text_read(t, read_chrome,
+                          "[{\"ph\":\"C\",\"name\":\"memory\",\"pid\":1,\"ts\":1,\"args\":{"
+                          "\"act\":7,\"resfree\":2}},"
+                          "{\"ph\":\"C\",\"name\":\"memory\",\"pid\":1,\"ts\":2,\"args\":{"
+                          "\"act\":1,\"resfree\":8}},"
+                          "{\"ph\":\"C\",\"name\":\"memory\",\"pid\":1,\"ts\":3,\"args\":{"
+                          "\"act\":9,\"resfree\":0}}]");
+    tl = trace_text_tape(t);
+    assert_int_equal(trace_text_peak(tl, 0, VS_TRACK_USED), 9);
 }
 
 static void what_cannot_be_used_is_counted(void **state)
@@ -107,6 +128,7 @@ int main(void)
         WITH_TEXT(raw_rows_become_blocks_without_addresses),
         WITH_TEXT(one_row_is_enough),
         WITH_TEXT(rows_of_levels_become_levels),
+        WITH_TEXT(levels_that_shrink_come_first),
         WITH_TEXT(what_cannot_be_used_is_counted),
         WITH_TEXT(a_file_that_is_cut_is_used_as_far_as_it_goes),
         WITH_TEXT(what_is_no_timeline_is_refused),

@@ -482,6 +482,7 @@ static bool take_own_counter(chrome *c, const chrome_event *e, vs_err *err)
         return true;
     }
     vs_bytes levels[VS_CAT_COUNT];
+    vs_bytes before[VS_CAT_COUNT];
     memcpy(levels, c->levels[device], sizeof levels);
     if (!take_levels(e, levels, &is_host) || !take_time(c, e->ts, &row.event.time_ns)) {
         return true;
@@ -492,14 +493,15 @@ static bool take_own_counter(chrome *c, const chrome_event *e, vs_err *err)
     row.device = builder_device(c->b, device, c->is_own_host[device]);
     row.event.action = VS_REC_LEVEL;
     row.event.flags = VS_REC_NO_ADDR;
-    for (uint32_t i = 0; i < VS_CAT_COUNT; i++) {
-        if (levels[i] == c->levels[device][i]) {
-            continue;
-        }
-        c->levels[device][i] = levels[i];
+    memcpy(before, c->levels[device], sizeof before);
+    memcpy(c->levels[device], levels, sizeof levels);
+    /* what shrinks first: the sum must not pass through a height that never was */
+    for (uint32_t k = 0; k < 2 * VS_CAT_COUNT; k++) {
+        const uint32_t i = k % VS_CAT_COUNT;
+        const bool is_now = k < VS_CAT_COUNT ? levels[i] < before[i] : levels[i] > before[i];
         row.event.category = (uint8_t)i;
         row.event.size = levels[i];
-        if (!add_row(c, e, &row, err)) {
+        if (is_now && !add_row(c, e, &row, err)) {
             return false;
         }
     }

@@ -219,13 +219,13 @@ static bool put_levels(timeline *t, const json_number *numbers, vs_err *err)
                           .action = VS_REC_LEVEL,
                           .flags = VS_REC_NO_ADDR,
                           .origin = (uint32_t)t->rows};
-    for (uint32_t c = 0; c < CATEGORY_COUNT; c++) {
+    /* what shrinks first: the sum must not pass through a height that never was */
+    for (uint32_t k = 0; k < 2 * CATEGORY_COUNT; k++) {
+        const uint32_t c = k % CATEGORY_COUNT;
         const json_number *const n = &numbers[c + 1];
         if ((n->is_negative && n->value > 0) || n->value > BYTES_MAX) {
-            t->odd++;
-            continue;
-        }
-        if (n->value != t->levels[c]) {
+            t->odd += k < CATEGORY_COUNT;
+        } else if (k < CATEGORY_COUNT ? n->value < t->levels[c] : n->value > t->levels[c]) {
             t->levels[c] = n->value;
             event.size = n->value;
             event.label = t->labels[c];
