@@ -9,7 +9,7 @@
 #define GPUS_MAX        64u
 #define MAPPINGS_MAX    1024u
 #define CODES_MAX       32u
-#define CACHE_SLOTS     1024u
+#define CACHE_SLOTS     8192u
 #define NO_CODE         255u
 #define COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof(array)[0]))
 
