@@ -123,11 +123,12 @@ static const command_help helps[] = {
      "vramscope list models\n"
      "vramscope list gpus --json -\n",
      false},
-    {"view", "vramscope view [FILE.tape ...] [--scenario FILE.json] [--shot OUT.png]",
+    {"view", "vramscope view [FILE ...] [--scenario FILE.json] [--compare] [--shot OUT.png]",
      "Opens the window on recorded or simulated runs (? in the window lists its keys), or "
-     "draws a picture without a "
-     "display.",
+     "draws a picture without a display. FILE is a tape or any recording, told by its content. "
+     "--compare draws two of them in one frame.",
      "vramscope view run.tape\n"
+     "vramscope view snapshot.pickle\n"
      "vramscope view async.tape sequential.tape --shot both.png\n",
      false},
     {"help", "vramscope help [COMMAND]", "This text, or a command's.",

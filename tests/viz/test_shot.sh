@@ -62,6 +62,27 @@ ok "a scenario is simulated" $?
 "$view" --shot "$dir/j.png" --title "My run" "$dir/fits.tape" && tr '\0' '|' <"$dir/j.png" | grep -qaE 'Title[|]+My run'
 ok "a title of one's own, also inside the file" $?
 
+"$out/vramscope" sim llama-2-7b --dtype fp32 --gpu rtx-4090 --snapshot "$dir/oom.pickle" >/dev/null &&
+    "$view" --shot "$dir/k.png" "$dir/oom.pickle" && is_png "$dir/k.png"
+ok "a recording is told by its content" $?
+"$view" --compare --shot "$dir/l.svg" "$dir/oom.tape" "$dir/fits.tape" && grep -q 'VERDICTS DIFFER</text>' "$dir/l.svg" &&
+    grep -q 'recorded minus predicted</text>' "$dir/l.svg"
+ok "two runs in one frame" $?
+"$view" --compare --scenario "$dir/scenario.json" --axis share --metric allocated --shot "$dir/m.svg" "$dir/fits.tape" &&
+    grep -q 'to the byte</text>' "$dir/m.svg" && grep -q 'share of the bytes loaded' "$dir/m.svg"
+ok "a scenario is the predicted run" $?
+"$out/vramscope" check "$dir/oom.pickle" --against "$dir/scenario.json" --png "$dir/n.png" --svg "$dir/n.svg" >/dev/null &&
+    is_png "$dir/n.png" && grep -q 'VERDICTS DIFFER</text>' "$dir/n.svg" &&
+    tr '\0' '|' <"$dir/n.png" | grep -qaE 'Description[|]+predicted: fits, recorded: out of memory'
+ok "check draws both" $?
+
+complains 2 "takes two runs" --compare --shot x.png "$dir/oom.tape"; ok "one run cannot be compared" $?
+complains 2 "--shot FILE.png" --compare "$dir/oom.tape" "$dir/fits.tape"; ok "a comparison is a picture" $?
+complains 2 "--axis" --compare --axis bytes --shot x.png "$dir/oom.tape" "$dir/fits.tape"; ok "bad axis" $?
+complains 1 "not both ran out of memory" --compare --align oom --axis time --shot "$dir/x.png" "$dir/oom.tape" "$dir/fits.tape"
+ok "an axis that is not there" $?
+complains 2 "go with --compare" --axis time --shot "$dir/x.png" "$dir/fits.tape"; ok "an axis without a comparison" $?
+complains 1 "no such GPU" --compare --gpu-index 3 --shot "$dir/x.png" "$dir/oom.tape" "$dir/fits.tape"; ok "a GPU that is not there" $?
 complains 2 "nothing to show"; ok "no tape is a usage error" $?
 complains 2 "did you mean --shot" --shott x; ok "unknown options suggest the nearest" $?
 complains 2 "--size" --shot x.png --size 10x "$dir/oom.tape"; ok "bad size" $?

@@ -137,6 +137,33 @@ static void an_empty_tape_has_a_picture_that_says_so(void **state)
     assert_true(has_text(&p->list, "nothing was recorded"));
 }
 
+/* A recording that came to no end of its own. */
+static bool recorded_tape(vs_arena *arena, vs_timeline *out, vs_err *err)
+{
+    vs_tape *tape = vs_tape_new(arena, &(vs_tape_desc){0});
+    if (tape == NULL) {
+        return false;
+    }
+    vs_tape_add_device(tape, VS_DEVICE_GPU, "cuda:0", 0);
+    small_alloc(tape, 1 * MS, VS_CAT_TENSOR, VS_GIB);
+    vs_tape_set_meta(tape, "format", "snapshot");
+    vs_tape_set_meta(tape, "source", "folder/run.pickle");
+    vs_tape_set_meta(tape, "made_by", "PyTorch 2.6 to 2.7");
+    return vs_tape_seal(tape, out, err);
+}
+
+static void a_recording_says_where_it_is_from_and_claims_nothing(void **state)
+{
+    scratch *s = *state;
+    picture *p = picture_of(s, recorded_tape);
+    p->view.note = "replayed: identical";
+    draw(s, p, false);
+    assert_true(has_text(&p->list, "RECORDED"));
+    assert_false(has_text(&p->list, "FITS"));
+    assert_true(has_text(&p->list, "run.pickle   \xC2\xB7   PyTorch 2.6"));
+    assert_true(has_text(&p->list, "replayed: identical"));
+}
+
 static void verdict_capacity_and_reason_are_in_the_picture(void **state)
 {
     scratch *s = *state;
@@ -393,6 +420,7 @@ int main(void)
         WITH_SCRATCH(the_small_tape_is_drawn_as_it_was),
         WITH_SCRATCH(the_overlay_is_drawn_as_it_was),
         WITH_SCRATCH(an_empty_tape_has_a_picture_that_says_so),
+        WITH_SCRATCH(a_recording_says_where_it_is_from_and_claims_nothing),
         WITH_SCRATCH(verdict_capacity_and_reason_are_in_the_picture),
         WITH_SCRATCH(the_capacity_keeps_clear_of_the_failure_at_any_zoom),
         WITH_SCRATCH(a_kill_for_host_memory_is_explained_too),

@@ -1,11 +1,13 @@
 #include "viz/app/load.h"
+#include "vramscope/replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STDIN_MAX       ((size_t)1 << 30) /* 1 GiB: name a file for more */
-#define RUN_ARENA_BYTES ((size_t)4 << 30) /* reserved, not committed */
+#define STDIN_MAX           ((size_t)1 << 30)  /* 1 GiB: name a file for more */
+#define RUN_ARENA_BYTES     ((size_t)32 << 30) /* reserved, not committed */
+#define SCRATCH_ARENA_BYTES ((size_t)16 << 30)
 
 /* Standard input to its end, in one block. */
 static uint8_t *read_stdin(size_t *out_bytes, vs_err *err)
@@ -54,11 +56,34 @@ static bool open_stdin(vs_runs *runs, vs_timeline *timeline, vs_err *err)
     return true;
 }
 
-static bool open_tape(vs_runs *runs, const char *path, vs_err *err)
+/* All that was said, with "; " between; NULL for nothing. */
+static const char *join_notes(vs_arena *arena, const char *const *notes, uint32_t count)
+{
+    const char *text = count > 0 ? notes[0] : NULL;
+    for (uint32_t i = 1; i < count && text != NULL; i++) {
+        text = vs_arena_printf(arena, "%s; %s", text, notes[i]);
+    }
+    return text;
+}
+
+/* A tape, or any recording that is known, told by its content. */
+static bool open_file(vs_runs *runs, const char *path, vs_timeline *timeline, vs_err *err)
+{
+    vs_opened_trace opened = {0};
+    const vs_read_desc desc = {.keep = &runs->arena, .scratch = &runs->scratch};
+    if (!vs_trace_open(&opened, path, &desc, err)) {
+        return false;
+    }
+    *timeline = opened.timeline;
+    runs->notes[runs->count] = join_notes(&runs->arena, opened.notes, opened.note_count);
+    return true;
+}
+
+static bool open_run(vs_runs *runs, const char *path, vs_err *err)
 {
     vs_timeline *timeline = &runs->timelines[runs->count];
     const bool is_open = strcmp(path, "-") == 0 ? open_stdin(runs, timeline, err)
-                                                : vs_timeline_open(timeline, path, err);
+                                                : open_file(runs, path, timeline, err);
     if (!is_open) {
         return false;
     }
@@ -70,9 +95,10 @@ static bool open_tape(vs_runs *runs, const char *path, vs_err *err)
 bool vs_runs_open(vs_runs *runs, const vs_view_options *options, vs_err *err)
 {
     *runs = (vs_runs){0};
-    bool is_ok = vs_arena_open(&runs->arena, RUN_ARENA_BYTES, err);
+    bool is_ok = vs_arena_open(&runs->arena, RUN_ARENA_BYTES, err) &&
+                 vs_arena_open(&runs->scratch, SCRATCH_ARENA_BYTES, err);
     for (uint32_t i = 0; is_ok && i < options->tape_count; i++) {
-        is_ok = open_tape(runs, options->tapes[i], err);
+        is_ok = open_run(runs, options->tapes[i], err);
     }
     if (is_ok && options->scenario != NULL) {
         vs_timeline *timeline = &runs->timelines[runs->count];
@@ -94,6 +120,9 @@ void vs_runs_close(vs_runs *runs)
     }
     if (runs->arena.base != NULL) {
         vs_arena_close(&runs->arena);
+    }
+    if (runs->scratch.base != NULL) {
+        vs_arena_close(&runs->scratch);
     }
     free(runs->stdin_image);
     *runs = (vs_runs){0};

@@ -10,7 +10,11 @@ typedef struct {
     vs_timeline timelines[VS_ROWS_MAX];
     vs_source sources[VS_ROWS_MAX];
     uint32_t count;
-    vs_arena arena; /* of the sources, and of the simulated run when there is one */
+    vs_arena
+        arena; /* of the sources, of what was read, and of the simulated run when there is one */
+    vs_arena scratch; /* of the readers */
+    const char *notes
+        [VS_ROWS_MAX]; /* what a reader had to say of a recording, in one line; NULL: nothing */
     void *stdin_image;
 } vs_runs;
 

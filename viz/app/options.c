@@ -182,6 +182,46 @@ static bool set_title(vs_view_options *options, const char *value, vs_err *err)
     return true;
 }
 
+static bool set_compare(vs_view_options *options, const char *value, vs_err *err)
+{
+    (void)value;
+    (void)err;
+    options->is_compare = true;
+    return true;
+}
+
+static bool set_axis(vs_view_options *options, const char *value, vs_err *err)
+{
+    options->has_axis = true;
+    return vs_compare_axis_find(vs_str_of(value), &options->axis) ||
+           vs_fail(err, VS_ERR_USAGE, "--axis \"%s\": expected time, stretched, event or share",
+                   value);
+}
+
+static bool set_align(vs_view_options *options, const char *value, vs_err *err)
+{
+    return vs_compare_align_find(vs_str_of(value), &options->align) ||
+           vs_fail(err, VS_ERR_USAGE, "--align \"%s\": expected first, start or oom", value);
+}
+
+static bool set_metric(vs_view_options *options, const char *value, vs_err *err)
+{
+    return vs_compare_metric_find(vs_str_of(value), &options->metric) ||
+           vs_fail(err, VS_ERR_USAGE, "--metric \"%s\": expected reserved, allocated or used",
+                   value);
+}
+
+static bool set_gpu_index(vs_view_options *options, const char *value, vs_err *err)
+{
+    uint64_t index = 0;
+    if (!vs_parse_u64(vs_str_of(value), &index, NULL) || index > UINT8_MAX) {
+        return vs_fail(err, VS_ERR_USAGE, "--gpu-index \"%s\": expected a number from 0",
+                       value);
+    }
+    options->gpu_index = (uint32_t)index;
+    return true;
+}
+
 static bool set_help(vs_view_options *options, const char *value, vs_err *err)
 {
     (void)value;
@@ -210,6 +250,15 @@ static const option_row rows[] = {
     {"--range", "T0..T1", "show this part of the run, e.g. 1.2s..1.9s", set_range},
     {"--font", "FILE", "a .ttf or .otf instead of the font found on this machine", set_font},
     {"--title", "TEXT", "text under the verdict instead of the tape's own", set_title},
+    {"--compare", NULL,
+     "with --shot: the first run, predicted, against the second, recorded, in one frame",
+     set_compare},
+    {"--axis", "NAME", "of --compare: time, stretched, event or share (time)", set_axis},
+    {"--align", "NAME", "of --compare: zero is the first allocation, the start, or oom (first)",
+     set_align},
+    {"--metric", "NAME", "of --compare: reserved, allocated or used (what both have)",
+     set_metric},
+    {"--gpu-index", "N", "of --compare: which GPU of the second run (0)", set_gpu_index},
     {"--help", NULL, "this page", set_help},
     {"--version", NULL, "version", set_version},
 };
@@ -271,9 +320,28 @@ static bool add_tape(vs_view_options *options, const char *path, vs_err *err)
     return true;
 }
 
+/* What would be ignored is refused. */
+static bool check_compare(const vs_view_options *options, vs_err *err)
+{
+    const uint32_t runs = options->tape_count + (options->scenario != NULL ? 1u : 0u);
+    if (runs != 2) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--compare takes two runs, the predicted one first (or --scenario and "
+                       "the recorded one); there are %u",
+                       runs);
+    }
+    if (options->shot == NULL) {
+        return vs_fail(err, VS_ERR_USAGE,
+                       "--compare makes a picture: name it with --shot FILE.png or FILE.svg");
+    }
+    return (!options->has_range && options->title == NULL) ||
+           vs_fail(err, VS_ERR_USAGE, "--range and --title do not go with --compare");
+}
+
 bool vs_view_options_parse(vs_view_options *options, int argc, char **argv, vs_err *err)
 {
-    *options = (vs_view_options){.width = 1600, .height = 900, .scale_pct = 100};
+    *options = (vs_view_options){
+        .width = 1600, .height = 900, .scale_pct = 100, .metric = VS_COMPARE_METRIC_COUNT};
     bool is_paths_only = false;
     for (int i = 1; i < argc; i++) {
         const bool is_path = is_paths_only || argv[i][0] != '-' || argv[i][1] == '\0';
@@ -296,16 +364,24 @@ bool vs_view_options_parse(vs_view_options *options, int argc, char **argv, vs_e
         return vs_fail(err, VS_ERR_LIMIT, "more than %d runs in one picture; leave some out",
                        VS_ROWS_MAX);
     }
-    return true;
+    if (options->is_compare) {
+        return check_compare(options, err);
+    }
+    const bool has_more = options->has_axis || options->align != VS_FROM_FIRST ||
+                          options->metric != VS_COMPARE_METRIC_COUNT || options->gpu_index != 0;
+    return !has_more || vs_fail(err, VS_ERR_USAGE,
+                                "--axis, --align, --metric and --gpu-index go with --compare");
 }
 
 void vs_view_options_help(vs_outfile *out)
 {
     vs_outfile_printf(
         out,
-        "usage: vramscope view [OPTIONS] [FILE.tape ...]\n\n"
-        "Draws what filled a GPU's memory while a model was loaded. Several tapes share one\n"
-        "byte scale and one time axis, one row each.\n\n");
+        "usage: vramscope view [OPTIONS] [FILE ...]\n\n"
+        "Draws what filled a GPU's memory while a model was loaded. FILE is a tape or a\n"
+        "recording (PyTorch memory snapshot, profiler trace, Nsight Systems export, RMM log,\n"
+        "nvidia-smi samples), told by its content. Several share one byte scale and one time\n"
+        "axis, one row each.\n\n");
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char left[40];
         size_t used = 0;
@@ -321,5 +397,7 @@ void vs_view_options_help(vs_outfile *out)
     vs_outfile_printf(out,
                       "\nIn the window press ? for keys. Exit: 0 done, 1 error, 2 usage.\n\n"
                       "  vramscope sim llama-2-7b --tape run.tape && vramscope view run.tape\n"
-                      "  vramscope view --shot both.png async.tape sequential.tape\n");
+                      "  vramscope view --shot both.png async.tape sequential.tape\n"
+                      "  vramscope view --compare --scenario plan.json --shot check.png "
+                      "snapshot.pickle\n");
 }

@@ -4,6 +4,7 @@
 
 #include "viz/ui/layout.h"
 #include "viz/ui/style.h"
+#include "vramscope/study.h"
 
 /* Strings are borrowed from argv. */
 typedef struct {
@@ -18,6 +19,12 @@ typedef struct {
     vs_theme theme;
     bool has_range;
     vs_ns range_t0, range_t1;
+    bool is_compare; /* two runs in one frame */
+    bool has_axis;
+    vs_compare_axis axis;
+    vs_compare_align align;
+    vs_compare_metric metric; /* VS_COMPARE_METRIC_COUNT: what both have */
+    uint32_t gpu_index;
     bool wants_help, wants_version;
 } vs_view_options;
 

@@ -384,6 +384,7 @@ bool vs_window_run(const vs_runs *runs, const vs_view_options *options, vs_font 
                               .scale_pct = options->scale_pct,
                               .metrics = vs_font_metrics(font),
                               .title = options->title,
+                              .note = runs->notes[0],
                               .has_overview = true};
     bool is_ok = vs_arena_open(&a->frame_arena, FRAME_ARENA_BYTES, err);
     if (is_ok) {

@@ -75,6 +75,8 @@ static const vs_style styles[VS_THEME_COUNT] = {
                        .warn = VS_RGB(0xFFD54A),
                        .warn_text = BLACK,
                        .above = VS_RGB(0x2F3843),
+                       .run_a = VS_RGB(0x56B4E9),
+                       .run_b = VS_RGB(0xE69F00),
                        .categories = {DARK_CATEGORIES}},
     [VS_THEME_LIGHT] = {.window = VS_RGB(0xFAFBFC),
                         .panel = VS_RGB(0xF0F2F5),
@@ -92,6 +94,8 @@ static const vs_style styles[VS_THEME_COUNT] = {
                         .warn = VS_RGB(0x8A5A00),
                         .warn_text = WHITE,
                         .above = VS_RGB(0xD9DEE5),
+                        .run_a = VS_RGB(0x0072B2),
+                        .run_b = VS_RGB(0xB36B00),
                         .categories = {LIGHT_CATEGORIES}},
     [VS_THEME_CONTRAST] = {.window = VS_RGB(0x000000),
                            .panel = VS_RGB(0x000000),
@@ -109,6 +113,8 @@ static const vs_style styles[VS_THEME_COUNT] = {
                            .warn = VS_RGB(0xFFFF00),
                            .warn_text = BLACK,
                            .above = VS_RGB(0x606060),
+                           .run_a = VS_RGB(0x00FFFF),
+                           .run_b = VS_RGB(0xFFA500),
                            .categories = {DARK_CATEGORIES}},
 };
 

@@ -25,7 +25,8 @@ typedef struct {
 typedef struct {
     vs_color window, panel, plot, grid, text, dim, capacity, hover, cursor;
     vs_color oom, oom_text, ok, ok_text, warn, warn_text;
-    vs_color above; /* hatch of the zone above the capacity */
+    vs_color above;        /* hatch of the zone above the capacity */
+    vs_color run_a, run_b; /* of two runs that are compared */
     vs_category_style categories[VS_CAT_COUNT];
 } vs_style;
 

@@ -14,6 +14,7 @@ typedef struct {
 static const verdict_words words[] = {
     {"fits", "FITS"},           {"oom", "OUT OF MEMORY"}, {"host_oom", "KILLED"},
     {"disk_full", "DISK FULL"}, {"failed", "FAILED"},     {"empty", "EMPTY RUN"},
+    {"recorded", "RECORDED"},
 };
 
 const char *vs_headline_badge(const vs_source *source)
@@ -108,6 +109,12 @@ const char *vs_headline_title(const vs_source *source, const char *title,
     if (first[0] == '\0') {
         first = vs_source_meta(source, "model");
     }
+    if (first[0] == '\0') { /* a recording says where it is from */
+        const char *path = vs_source_meta(source, "source");
+        const char *slash = strrchr(path, '/');
+        first = slash != NULL ? slash + 1 : path;
+        second = second[0] == '\0' ? vs_source_meta(source, "made_by") : second;
+    }
     if (second[0] == '\0') {
         second = vs_source_meta(source, "gpu");
     }
@@ -125,11 +132,11 @@ void vs_headline_draw(const vs_source *source, const vs_pen *pen, vs_rect box,
     char buf[VS_HEADLINE_BYTES];
     const vs_style *style = pen->style;
     const bool is_good = is_word(source, "fits");
-    const bool is_empty = is_word(source, "empty");
-    const vs_color plate = is_good ? style->ok : is_empty ? style->dim : style->oom;
-    const vs_color on_plate = is_good    ? style->ok_text
-                              : is_empty ? style->window
-                                         : style->oom_text;
+    const bool is_neutral = is_word(source, "empty") || is_word(source, "recorded");
+    const vs_color plate = is_good ? style->ok : is_neutral ? style->dim : style->oom;
+    const vs_color on_plate = is_good      ? style->ok_text
+                              : is_neutral ? style->window
+                                           : style->oom_text;
     const int32_t margin = vs_pen_px(pen, 14);
     const int32_t top = box.y + vs_pen_px(pen, 9);
     const int32_t line = vs_pen_px(pen, 24);

@@ -232,5 +232,9 @@ const char *vs_source_verdict(const vs_source *source)
         return source->gpu.exists && source->oom_device == source->gpu.device ? "oom"
                                                                               : "host_oom";
     }
-    return source->tl->event_count == 0 ? "empty" : "fits";
+    if (source->tl->event_count == 0) {
+        return "empty";
+    }
+    /* That nothing failed in a recording says little: it may have ended before. */
+    return vs_source_meta(source, "format")[0] != '\0' ? "recorded" : "fits";
 }

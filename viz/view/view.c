@@ -282,7 +282,10 @@ static void draw_footer(const vs_frame *frame, const vs_view *view, const vs_pen
                                        vs_format_grouped(events, count));
     box.w -= used + 2 * margin;
     if (view->source_count == 1) {
-        vs_pen_label(pen, box, &left, vs_str_of(vs_source_meta(&view->sources[0], "command")));
+        const char *command = vs_source_meta(&view->sources[0], "command");
+        vs_pen_label(
+            pen, box, &left,
+            vs_str_of(command[0] == '\0' && view->note != NULL ? view->note : command));
     } else {
         vs_pen_printf(pen, box, &left, "%u runs on one byte scale and one time axis",
                       view->source_count);

@@ -24,6 +24,7 @@ typedef struct {
     int32_t width, height; /* pixels */
     vs_metrics metrics;
     const char *title; /* NULL: the tape's */
+    const char *note;  /* what was said when the first source was read; NULL: nothing */
     bool has_overview;
     bool has_hover;
     vs_ns hover_ns;
