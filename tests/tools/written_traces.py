@@ -287,6 +287,40 @@ def check_changed(snap):
     ok("both give the same tape", same("changed.tape", "broken.tape"))
 
 
+def check_hostile(snap):
+    """Records that would take more than there is, or that are of another kind: never used, never slow."""
+    long = "x" * 65536
+    lies = {
+        "events without columns": {"event_count": 1 << 62, "event_block": None},
+        "events of another number": {"event_count": 3},
+        "spans without lanes": {"span_count": 1 << 40, "span_lane": None},
+        "blocks without events": {"block_count": 1 << 62},
+        "one text many times": {"strings": [""] + [long] * 100000},
+        "facts without end": {"metas": [0, 1] * 100000},
+        "memories without end": {"device_count": 1 << 60, "device_kind": None, "device_name": None,
+                                 "device_capacity_bytes": None},
+        "lanes without end": {"lane_count": 1 << 60, "lane_name": None},
+        "a negative time": {"event_time_ns": [-1] * len(snap["vramscope"]["event_block"])},
+        "a time that is no number": {"event_time_ns": ["x"] * len(snap["vramscope"]["event_block"])},
+        "kinds that nobody knows": {"event_kinds": ["other"] * 14},
+        "no kinds": {"event_kinds": 7},
+        "a column that is a text": {"event_addr": "x"},
+        "another format": {"format": "other/1"},
+        "a record that is a list": [1, 2, 3],
+    }
+    for name, lie in lies.items():
+        own = dict(snap["vramscope"]) if isinstance(lie, dict) else lie
+        for key, value in lie.items() if isinstance(lie, dict) else ():
+            if value is None:
+                own.pop(key, None)
+            else:
+                own[key] = value
+        with open(path("lie.pickle"), "wb") as file:
+            pickle.dump({**snap, "vramscope": own}, file)
+        done = run("convert", path("lie.pickle"), "-o", path("lie.tape"))
+        ok(f"not used: {name}", "is not used" in done.stderr, done.stderr)
+
+
 def main():
     last = None
     for name, words in RUNS:
@@ -298,6 +332,7 @@ def main():
                set(settings["roundup_power2_divisions"].values()) == {8} and
                settings["PYTORCH_CUDA_ALLOC_CONF"] == RUNS[-1][1][-1])
         last = snap
+    check_hostile(last)
     check_changed(last)
     print(f"1..{count}")
     sys.exit(1 if failed else 0)

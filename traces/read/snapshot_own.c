@@ -14,6 +14,7 @@
 /* A tape may have blocks that were never allocated; so many at most. */
 #define SPARE_BLOCKS  65536u
 #define KIND_COUNT    256u /* numbers of kinds and categories in a file */
+#define METAS_MAX     4096u
 #define NOT_KNOWN     UINT8_MAX
 
 typedef struct {
@@ -153,10 +154,15 @@ static bool get_strings(own_record *r, own_strings *out)
     if (out->texts == NULL) {
         return exhausted(r);
     }
+    uint64_t bytes = 0; /* a list may name one long text many times; we never write that */
     for (uint64_t i = 0; i < items.count; i++) {
         const snap_word text = word_at(r, items.first + i);
         if (snap_kind_of(text) != W_TEXT) {
             return unusable(r, "a string is no text");
+        }
+        bytes += snap_text_of(r->m, text).len;
+        if (bytes > input_offset(r->m->in)) {
+            return unusable(r, "its strings are longer than the file");
         }
         out->texts[i] = unescaped(r, snap_text_of(r->m, text));
         if (out->texts[i] == NULL) {
@@ -225,7 +231,7 @@ static bool put_tables(own_record *r, vs_tape *tape, const own_strings *strings)
         !get_column(r, "lane_name", lane_count, &lane)) {
         return false;
     }
-    for (uint64_t i = 0; i < device_count && !vs_tape_has_failed(tape); i++) {
+    for (uint64_t i = 0; i < device_count && !vs_tape_has_failed(tape); i++) { /* at most 64 */
         uint64_t text = 0;
         uint64_t bytes = 0;
         uint8_t device_kind = 0;
@@ -255,6 +261,9 @@ static bool put_metas(own_record *r, vs_tape *tape, const own_strings *strings)
                unusable(r, "its facts are no list");
     }
     const snap_items items = snap_items_of(r->m, word);
+    if (items.count > UINT64_C(2) * METAS_MAX) {
+        return unusable(r, "it has more facts than a tape");
+    }
     const own_column metas = {.first = items.first, .count = items.count, .is_there = true};
     for (uint64_t i = 0; i + 1 < items.count; i += 2) {
         uint64_t key = 0;
@@ -290,7 +299,8 @@ static bool get_events(own_record *r, own_events *e)
            get_column(r, "event_stream", e->count, &e->stream) &&
            get_column(r, "event_kind", e->count, &e->kind) &&
            get_column(r, "event_device", e->count, &e->device) &&
-           get_column(r, "event_category", e->count, &e->category);
+           get_column(r, "event_category", e->count, &e->category) &&
+           (e->count == 0 || e->block.is_there || unusable(r, "it does not tell its blocks"));
 }
 
 static bool put_event(own_record *r, vs_tape *tape, const own_events *e, uint64_t i)
@@ -339,6 +349,9 @@ static bool put_spans(own_record *r, vs_tape *tape, const own_events *e)
         !get_column(r, "span_name", count, &name) ||
         !get_column(r, "span_category", count, &category)) {
         return false;
+    }
+    if (count > 0 && !lane.is_there) { /* always written: so no count is larger than the file */
+        return unusable(r, "it does not tell its lanes");
     }
     for (uint64_t i = 0; i < count && !vs_tape_has_failed(tape); i++) {
         uint64_t values[5] = {0};
