@@ -1,6 +1,6 @@
 /* cmd_mkmodel.c - `vramscope mkmodel`: a model as a checkpoint with true headers and holes for data. It takes none of
  * the settings of a run, so it reads its few options itself. */
-#include "cli.h"
+#include "words.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,81 +19,25 @@ typedef struct {
 
 /* ---- the command line ----------------------------------------------------------------------------- */
 
-/* Options with a value: where it goes. */
-typedef struct {
-    const char *name;
-    const char *values;
-    const char **place;
-} value_option;
-
-/* The value of argv[*pos] when it is this option: `--name VALUE`, `--name=VALUE` or, for one letter, `-o VALUE`. */
-static bool take_value(const value_option *option, int argc, char **argv, int *pos,
-                       bool *is_taken, vs_err *err)
-{
-    const char *const word = argv[*pos];
-    const size_t len = strlen(option->name);
-    *is_taken = strncmp(word, option->name, len) == 0 &&
-                (word[len] == '\0' || (word[len] == '=' && option->name[1] == '-'));
-    if (!*is_taken) {
-        return true;
-    }
-    if (*option->place != NULL) {
-        return vs_fail(err, VS_ERR_USAGE, "%s: given twice", option->name);
-    }
-    if (word[len] == '=') {
-        *option->place = word + len + 1;
-        return true;
-    }
-    if (*pos + 1 >= argc) {
-        return vs_fail(err, VS_ERR_USAGE, "%s: a value is missing: %s", word, option->values);
-    }
-    *option->place = argv[++*pos];
-    return true;
-}
-
-static bool unknown_word(const char *word, vs_err *err)
-{
-    static const char *const names[] = {"--format", "--layers", "--force", "--json", "--help"};
-    const char *const near = vs_nearest(vs_str_of(word), names, sizeof names / sizeof names[0]);
-    return vs_fail(err, VS_ERR_USAGE, "%s: mkmodel has no such option; %s%s%s", word,
-                   near == NULL ? "`vramscope help mkmodel` lists them" : "did you mean ",
-                   near == NULL ? "" : near, near == NULL ? "" : "?");
-}
-
-static bool take_word(mkmodel_args *args, const char *word, vs_err *err)
-{
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        args->wants_help = true;
-    } else if (strcmp(word, "--force") == 0) {
-        args->is_forced = true;
-    } else if (word[0] == '-' && word[1] != '\0') {
-        return unknown_word(word, err);
-    } else if (args->model != NULL) {
-        return vs_fail(err, VS_ERR_USAGE, "%s: one MODEL at a time (%s was given already)",
-                       word, args->model);
-    } else {
-        args->model = word;
-    }
-    return true;
-}
-
 static bool parse(mkmodel_args *args, int argc, char **argv, vs_err *err)
 {
-    const value_option options[] = {{"-o", "DIR", &args->folder},
-                                    {"--format", "safetensors or gguf", &args->format},
-                                    {"--layers", "N", &args->layers},
-                                    {"--json", "FILE", &args->json}};
-    for (int pos = 0; pos < argc; pos++) {
-        bool is_taken = false;
-        for (size_t i = 0; i < sizeof options / sizeof options[0] && !is_taken; i++) {
-            if (!take_value(&options[i], argc, argv, &pos, &is_taken, err)) {
-                return false;
-            }
-        }
-        if (!is_taken && !take_word(args, argv[pos], err)) {
-            return false;
-        }
+    const cli_word words[] = {
+        {.name = "-o", .values = "DIR", .place = &args->folder},
+        {.name = "--format", .values = "safetensors or gguf", .place = &args->format},
+        {.name = "--layers", .values = "N", .place = &args->layers},
+        {.name = "--json", .values = "FILE", .place = &args->json},
+        {.name = "--force", .flag = &args->is_forced}};
+    cli_words spec = {.command = "mkmodel",
+                      .words = words,
+                      .word_count = sizeof words / sizeof words[0],
+                      .file_max = 1,
+                      .may_be_none = true,
+                      .what = "MODEL"};
+    if (!cli_read_words(&spec, argc, argv, err)) {
+        return false;
     }
+    args->wants_help = spec.wants_help;
+    args->model = spec.files[0];
     if (args->wants_help) {
         return true;
     }
