@@ -55,12 +55,11 @@ static void rmm_rows_that_cannot_be_used_are_counted(void **state)
             "1,noon,free,0x10,16,0\n1,10:00:02,free,0x1");
     assert_int_equal(rec->devices[0].event_count, 3);
     trace_text_notes(rec, "last line has no end and its 19 bytes are left out");
-    trace_text_notes(rec,
-                     "3 lines are no rows of an RMM log and are left out, the first is line 5");
-    trace_text_notes(rec, "1 rows have an action that is neither");
-    trace_text_notes(rec, "1 rows are about null or 0 bytes");
-    trace_text_notes(rec, "1 rows have a time that cannot be read");
-    trace_text_notes(rec, "1 rows are earlier than the row before");
+    trace_text_notes(rec, "no rows of an RMM log: 3, the first is line 5");
+    trace_text_notes(rec, "allocate failure: 1");
+    trace_text_notes(rec, "size 0: 1");
+    trace_text_notes(rec, "got that of the row before: 1");
+    trace_text_notes(rec, "goes backwards: 1");
 }
 
 static void what_is_no_rmm_log_is_refused(void **state)
@@ -170,12 +169,13 @@ static void samples_that_cannot_be_used_are_counted(void **state)
                         "2023/02/29 00:00:02.000\n");
     assert_int_equal(rec->device_count, 2);
     assert_int_equal(rec->devices[0].events[0].size, 90 * VS_MIB);
-    trace_text_notes(rec, "3 lines are no samples and are left out, the first is line 6");
-    trace_text_notes(rec, "1 samples are earlier");
-    trace_text_notes(rec, "1 samples have a time that cannot be read");
+    trace_text_notes(rec, "no samples: 3, the first is line 6");
+    trace_text_notes(rec,
+                     "samples earlier than the one before, so the clock goes backwards: 1");
+    trace_text_notes(rec, "got that of the one before: 1");
     trace_text_notes(rec, "the total less what was free");
     rec = trace_text_read(t, read_smi, "memory.used [MiB]\n[N/A]\n5 MiB\n");
-    trace_text_notes(rec, "1 samples hold no figure");
+    trace_text_notes(rec, "no figure ([N/A]): 1");
     assert_int_equal(rec->devices[0].events[0].time_ns, 0);
 }
 

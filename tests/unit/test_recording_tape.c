@@ -15,7 +15,7 @@ static void frees_of_addresses_never_seen_tell_what_was_there(void **state)
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_ALLOCATED, 1000000000), 16);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_ALLOCATED, UINT64_MAX), 0);
     assert_string_equal(vs_timeline_string(tl, tl->blocks[0].name), "before the recording");
-    assert_true(trace_text_tape_notes(tl, "1 frees are of blocks that are not there"));
+    assert_true(trace_text_tape_notes(tl, "block is not there: 1"));
 }
 
 static void an_address_given_out_twice_ends_the_older_block(void **state)
@@ -27,8 +27,8 @@ static void an_address_given_out_twice_ends_the_older_block(void **state)
     const vs_timeline *tl = trace_text_tape(t);
     assert_int_equal(tl->block_count, 2);
     assert_int_equal(trace_text_peak(tl, 0, VS_TRACK_ALLOCATED), 32);
-    assert_true(trace_text_tape_notes(tl, "1 addresses were given out again"));
-    assert_true(trace_text_tape_notes(tl, "1 frees tell another size"));
+    assert_true(trace_text_tape_notes(tl, "the older block ends: 1"));
+    assert_true(trace_text_tape_notes(tl, "the allocation did: 1"));
 }
 
 static void without_addresses_the_youngest_of_a_size_goes_first(void **state)
@@ -151,7 +151,7 @@ static void more_held_than_reserved_is_put_right(void **state)
     t->rec = recording_of(&device, VS_TRACE_RECORDER);
     const vs_timeline *tl = trace_text_tape(t);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_RESERVED, 2), 4096);
-    assert_true(trace_text_tape_notes(tl, "2 times more was held in blocks than was reserved"));
+    assert_true(trace_text_tape_notes(tl, "as large as they are: 2"));
 }
 
 /* A sample of what everybody uses, beside blocks of this program: the rest is other. */
@@ -173,8 +173,7 @@ static void samples_beside_blocks_are_what_others_use(void **state)
     const vs_timeline *tl = trace_text_tape(t);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_USED, 1), 1700);
     assert_int_equal(trace_text_at(tl, 0, VS_TRACK_USED, 2), 1000);
-    assert_true(
-        trace_text_tape_notes(tl, "1 samples are of a category that is known by blocks"));
+    assert_true(trace_text_tape_notes(tl, "known by blocks: 1"));
     assert_int_equal(trace_text_count(tl, VS_EV_PHASE), 1);
     assert_int_equal(trace_text_count(tl, VS_EV_MARK), 1);
     assert_string_equal(vs_timeline_string(tl, tl->event_name[tl->event_count - 1]), "step");

@@ -86,9 +86,9 @@ static void what_cannot_be_used_is_counted(void **state)
         "[[5,2,10,0],[4,2,10,0],[6,2,-10,0],[6,4,10,0],[6,9,10,0],[6,2,10,8],[6,2,0,0],"
         "[6,2,1e19,0],[7,4,-10,0]]");
     assert_int_equal(rec->devices[0].event_count, 3);
-    trace_text_notes(rec, "5 entries have an unknown action or category");
-    trace_text_notes(rec, "1 rows are about tensors of 0 bytes");
-    trace_text_notes(rec, "1 rows are earlier than the row before");
+    trace_text_notes(rec, "size cannot be: 5");
+    trace_text_notes(rec, "0 bytes: 1");
+    trace_text_notes(rec, "rows earlier than the row before, so the clock goes backwards: 1");
     assert_int_equal(trace_text_tape(t)->block_count, 2);
 }
 

@@ -211,7 +211,7 @@ static bool read_file(chrome *c, vs_err *err)
 static void note_if(chrome *c, uint64_t count, const char *what)
 {
     if (count > 0) {
-        builder_note(c->b, "%" PRIu64 " %s", count, what);
+        builder_note(c->b, "%s: %" PRIu64, what, count);
     }
 }
 
@@ -242,15 +242,16 @@ static void note_all(chrome *c)
 {
     const chrome_counts *const n = &c->counts;
     note_cut(c);
-    note_if(c, n->incomplete,
-            "memory events have no usable Bytes, Device Type, Device Id or totals and are left "
-            "out");
+    note_if(
+        c, n->incomplete,
+        "memory events left out because Bytes, Device Type, Device Id or totals are missing or "
+        "cannot be");
     note_if(c, n->foreign,
-            "memory events of devices that are neither CPU nor CUDA are left out");
+            "memory events left out because their device is neither CPU nor CUDA");
     note_if(c, n->bad_times,
-            "events have no time, or one before 0 or beyond 2^64 ns, and are left out");
+            "events left out because they have no time, or one before 0 or beyond 2^64 ns");
     note_if(c, n->odd_copies,
-            "copies are between memories that are not told apart and are left out");
+            "copies left out because it is not told between which memories they are");
     if (n->memory == 0 && n->counters == 0) {
         builder_note(c->b, "there are no [memory] events: the profiler writes them with "
                            "profile_memory=True");

@@ -94,13 +94,13 @@ static void note_order(const chrome *c, const backward *back, bool is_by_time)
     }
     if (is_by_time) {
         builder_note(c->b,
-                     "the file has its memory events thread by thread (%" PRIu64
-                     " go back in time); they are taken in the order of time",
+                     "the file has its memory events thread by thread (going back in time: "
+                     "%" PRIu64 "); they are taken in the order of time",
                      back->all);
     } else {
         builder_note(c->b,
-                     "the clock goes backwards at %" PRIu64
-                     " memory events; they are taken in the order of the file",
+                     "memory events where the clock goes backwards: %" PRIu64
+                     "; they are taken in the order of the file",
                      back->all);
     }
 }
@@ -126,9 +126,8 @@ bool chrome_order_rows(chrome *c, vs_err *err)
     note_order(c, &back, order != NULL);
     if (chosen.disagree > 0) {
         builder_note(c->b,
-                     "%" PRIu64 " of %" PRIu64
-                     " memory events disagree with the total before them and their own "
-                     "bytes: events are missing between them",
+                     "memory events that disagree with the total before them and their own "
+                     "bytes, because events between are missing: %" PRIu64 " of %" PRIu64,
                      chosen.disagree, chosen.checked);
     }
     return true;

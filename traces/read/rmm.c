@@ -13,9 +13,10 @@
 #include <string.h>
 
 #define NS_PER_DAY (UINT64_C(86400) * 1000000000)
-#define DAYS_MAX   UINT64_C(36500) /* a century: a log that passes midnight more often is no log */
-#define BYTES_MAX  ((uint64_t)1 << 60) /* as a tape */
-#define NO_COLUMN  UINT32_MAX
+#define DAYS_MAX                                                                               \
+    UINT64_C(36500) /* a century: a log that passes midnight more often is no log */
+#define BYTES_MAX ((uint64_t)1 << 60) /* as a tape */
+#define NO_COLUMN UINT32_MAX
 
 enum { TIME, ACTION, POINTER, SIZE, STREAM, COLUMN_COUNT };
 
@@ -185,7 +186,7 @@ static bool read_rows(rmm *r, vs_err *err)
 static void note_if(rmm *r, uint64_t count, const char *what)
 {
     if (count > 0) {
-        builder_note(r->b, "%" PRIu64 " %s", count, what);
+        builder_note(r->b, "%s: %" PRIu64, what, count);
     }
 }
 
@@ -202,17 +203,17 @@ static bool finish(rmm *r, vs_recording *out, vs_err *err)
     }
     if (r->odd > 0) {
         builder_note(r->b,
-                     "%" PRIu64 " lines are no rows of an RMM log and are left out, the first "
-                     "is line %" PRIu32,
+                     "lines left out because they are no rows of an RMM log: %" PRIu64
+                     ", the first is line %" PRIu32,
                      r->odd, r->first_odd_line);
     }
-    note_if(r, r->unknown,
-            "rows have an action that is neither allocate, free nor allocate "
-            "failure and are left out");
-    note_if(r, r->empty, "rows are about null or 0 bytes and are left out");
+    note_if(
+        r, r->unknown,
+        "rows left out because their action is neither allocate, free nor allocate failure");
+    note_if(r, r->empty, "rows left out because their pointer is null or their size 0");
     note_if(r, r->no_time,
-            "rows have a time that cannot be read and got that of the row before");
-    note_if(r, r->backwards, "rows are earlier than the row before: the clock goes backwards");
+            "rows whose time cannot be read and that got that of the row before");
+    note_if(r, r->backwards, "rows earlier than the row before, so the clock goes backwards");
     builder_note(r->b, "the log does not say which device it is about: taken as GPU 0");
     vs_recording *const head = builder_head(r->b);
     head->made_by = "RAPIDS memory manager";

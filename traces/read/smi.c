@@ -503,7 +503,7 @@ static bool read_rows(smi *s, vs_err *err)
 static void note_if(smi *s, uint64_t count, const char *what)
 {
     if (count > 0) {
-        builder_note(s->b, "%" PRIu64 " %s", count, what);
+        builder_note(s->b, "%s: %" PRIu64, what, count);
     }
 }
 
@@ -517,15 +517,15 @@ static void note_all(smi *s)
     }
     if (s->odd > 0) {
         builder_note(s->b,
-                     "%" PRIu64 " lines are no samples and are left out, the first is line "
-                     "%" PRIu32,
+                     "lines left out because they are no samples: %" PRIu64
+                     ", the first is line %" PRIu32,
                      s->odd, s->first_odd_line);
     }
-    note_if(s, s->not_told, "samples hold no figure ([N/A]) and are left out");
+    note_if(s, s->not_told, "samples left out because they hold no figure ([N/A])");
     note_if(s, s->no_time,
-            "samples have a time that cannot be read and got that of the one before");
+            "samples whose time cannot be read and that got that of the one before");
     note_if(s, s->backwards,
-            "samples are earlier than the one before: the clock goes backwards");
+            "samples earlier than the one before, so the clock goes backwards");
     if (s->column[ROLE_TIME] == NO_COLUMN) {
         builder_note(s->b, "there is no time in the file: samples are taken one second apart, "
                            "which is assumed");

@@ -46,31 +46,30 @@ static void note_count(maker *m, const maker_device *d, uint64_t count, const ch
     if (count == 0) {
         return;
     }
-    (void)snprintf(text, sizeof text, "%s %" PRIu32 ": %" PRIu64 " %s",
-                   d->rec->is_host ? "host" : "GPU", d->rec->ordinal, count, what);
+    (void)snprintf(text, sizeof text, "%s %" PRIu32 ", %s: %" PRIu64,
+                   d->rec->is_host ? "host" : "GPU", d->rec->ordinal, what, count);
     put_note(m, text);
 }
 
 static void note_device(maker *m, const maker_device *d)
 {
     const maker_counts *const n = &d->counts;
-    note_count(m, d, n->unknown_frees,
-               "frees are of blocks that are not there and are passed over");
-    note_count(m, d, n->missed_frees,
-               "addresses were given out again without a free in between; the older block ends "
-               "there");
-    note_count(m, d, n->other_sizes, "frees tell another size than the allocation did");
+    note_count(m, d, n->unknown_frees, "frees passed over because their block is not there");
+    note_count(
+        m, d, n->missed_frees,
+        "addresses given out again without a free in between, where the older block ends");
+    note_count(m, d, n->other_sizes, "frees that tell another size than the allocation did");
     note_count(m, d, n->adjusted,
-               "totals differ from the blocks; the difference is the block \"before the "
+               "totals that differ from the blocks; the difference is the block \"before the "
                "recording\"");
-    note_count(m, d, n->unexplained, "totals are less than the blocks that are live");
-    note_count(m, d, n->reserved_odd,
-               "times more was held in blocks than was reserved; reserved is shown as large as "
-               "the blocks");
+    note_count(m, d, n->unexplained, "totals below what the live blocks hold");
+    note_count(
+        m, d, n->reserved_odd,
+        "times that blocks held more than was reserved, which is shown as large as they are");
     note_count(m, d, n->hidden_levels,
-               "samples are of a category that is known by blocks and are left out");
+               "samples left out because their category is known by blocks");
     note_count(m, d, n->folded_levels,
-               "counters of rounding waste or reserved-free memory are shown as other");
+               "counters of rounding waste or reserved-free memory, shown as other");
     if (d->is_covered) {
         put_note(m,
                  "what the driver gave is shown as held: how much of it was in use is not in "

@@ -122,6 +122,8 @@ bool maker_put_block(maker *m, maker_device *d, const vs_rec_event *event, vs_by
     }
     block->addr = event->addr;
     block->size = size;
+    block->asked = asked;
+    block->category = maker_category(d, event);
     block->is_counted = true;
     block->block = vs_tape_new_block(m->tape);
     d->held += size;
@@ -134,7 +136,7 @@ bool maker_put_block(maker *m, maker_device *d, const vs_rec_event *event, vs_by
                    .block = block->block,
                    .name = name,
                    .stream = event->stream,
-                   .category = maker_category(d, event)});
+                   .category = block->category});
     return true;
 }
 
@@ -153,8 +155,10 @@ static void drop_block(maker *m, maker_device *d, live_slot *slot, uint32_t stre
         (vs_event){.kind = VS_EV_FREE,
                    .addr = block.addr,
                    .size_bytes = block.size,
+                   .asked_bytes = block.asked,
                    .block = block.block,
-                   .stream = stream});
+                   .stream = stream,
+                   .category = block.category});
     if (d->is_covered) {
         drop_segment(m, d, block.addr, block.size, VS_EV_SEGMENT_FREE);
     }
@@ -191,8 +195,10 @@ static void put_free(maker *m, maker_device *d, const vs_rec_event *event, bool 
         (vs_event){.kind = VS_EV_FREE_REQUESTED,
                    .addr = block->addr,
                    .size_bytes = block->size,
+                   .asked_bytes = block->asked,
                    .block = block->block,
-                   .stream = event->stream});
+                   .stream = event->stream,
+                   .category = block->category});
 }
 
 bool maker_set_rest(maker *m, maker_device *d, vs_bytes size, vs_err *err)
@@ -200,11 +206,16 @@ bool maker_set_rest(maker *m, maker_device *d, vs_bytes size, vs_err *err)
     if (size == d->rest) {
         return true;
     }
+    const uint8_t category = d->rec->is_host ? VS_CAT_HOSTHEAP : VS_CAT_TENSOR;
     if (d->rest > 0) {
         d->held -= d->rest;
         d->allocated -= d->rest;
         put(m, d,
-            (vs_event){.kind = VS_EV_FREE, .size_bytes = d->rest, .block = d->rest_block});
+            (vs_event){.kind = VS_EV_FREE,
+                       .size_bytes = d->rest,
+                       .asked_bytes = d->rest,
+                       .block = d->rest_block,
+                       .category = category});
         d->rest = 0;
     }
     if (size == 0) {
@@ -223,7 +234,7 @@ bool maker_set_rest(maker *m, maker_device *d, vs_bytes size, vs_err *err)
                    .asked_bytes = size,
                    .block = d->rest_block,
                    .name = m->before_name,
-                   .category = d->rec->is_host ? VS_CAT_HOSTHEAP : VS_CAT_TENSOR});
+                   .category = category});
     return true;
 }
 

@@ -21,8 +21,10 @@ typedef struct {
 typedef struct {
     uint64_t addr;
     vs_bytes size;
-    uint32_t block;  /* of the tape */
-    uint32_t below;  /* the next older one of the same place, or LIVE_NONE */
+    vs_bytes asked;
+    uint32_t block; /* of the tape */
+    uint32_t below; /* the next older one of the same place, or LIVE_NONE */
+    uint8_t category;
     bool is_counted; /* its free was not requested yet */
 } live_block;
 

@@ -336,7 +336,7 @@ static bool read_file(timeline *t, vs_err *err)
 static void note_if(timeline *t, uint64_t count, const char *what)
 {
     if (count > 0) {
-        builder_note(t->b, "%" PRIu64 " %s", count, what);
+        builder_note(t->b, "%s: %" PRIu64, what, count);
     }
 }
 
@@ -359,11 +359,11 @@ static bool finish(timeline *t, vs_recording *out, vs_err *err)
                      " rows before it are used",
                      end, t->rows);
     }
-    note_if(t, t->odd,
-            "entries have an unknown action or category, or a size that cannot be, "
-            "and are left out");
-    note_if(t, t->empty, "rows are about tensors of 0 bytes and are left out");
-    note_if(t, t->backwards, "rows are earlier than the row before: the clock goes backwards");
+    note_if(
+        t, t->odd,
+        "entries left out because their action or category is unknown or their size cannot be");
+    note_if(t, t->empty, "rows left out because their tensor has 0 bytes");
+    note_if(t, t->backwards, "rows earlier than the row before, so the clock goes backwards");
     builder_note(t->b, "the file does not say which device it is about: taken as GPU 0");
     vs_recording *const head = builder_head(t->b);
     head->has_time = t->last_ns > 0;

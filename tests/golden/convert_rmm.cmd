@@ -1,0 +1,1 @@
+cd "$TMP" && printf '%s\n' 'Thread,Time,Action,Pointer,Size,Stream' '1,10:00:01.5,allocate,0x100,512,0' '1,10:00:02,free,0x900,256,0' '1,10:00:02.5,allocate failure,(nil),4096,0x1' '1,10:00:03,free,0x100,512,0' > log && printf '1,10:00:04,allo' >> log && vramscope convert log -o - --to csv

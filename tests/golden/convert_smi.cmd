@@ -1,0 +1,1 @@
+cd "$TMP" && printf '%s\r\n' 'timestamp, index, memory.used [MiB], memory.total [MiB]' '2024/01/31 12:34:56.789, 0, 12 MiB, 23034 MiB' '2024/01/31 12:34:57.789, 0, [N/A], 23034 MiB' '2024/01/31 12:34:58.789, 0, 1500 MiB, 23034 MiB' > samples && vramscope convert samples -o - --to csv

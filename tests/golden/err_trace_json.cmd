@@ -1,0 +1,1 @@
+cd "$TMP" && printf '[{"ph":"i","name":"[memory]" "ts":1}]' > a && vramscope convert a -o b.csv; echo $?; printf '[[1,2,3],[1,2,3]]' > a && vramscope convert a -o b.csv; echo $?; printf '0, 5, 6, 7\n' > a && vramscope convert a -o b.csv; echo $?; ls
