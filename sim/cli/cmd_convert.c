@@ -147,6 +147,23 @@ static void tell_lost(const convert_args *args, const vs_opened_trace *opened)
     }
 }
 
+/* PyTorch's viewers know allocations on cards only. */
+static void tell_empty(const convert_args *args, const vs_timeline *tl)
+{
+    for (uint32_t i = 0; i < tl->event_count; i++) {
+        if (tl->event_kind[i] == VS_EV_ALLOC &&
+            tl->devices[tl->event_device[i]].kind == VS_DEVICE_GPU) {
+            return;
+        }
+    }
+    if (args->target == TO_SNAPSHOT) {
+        fprintf(
+            stderr,
+            "vramscope: nothing was allocated on a card, so PyTorch's viewers have nothing to "
+            "show; vramscope reads the whole run back\n");
+    }
+}
+
 static bool tell_done(const convert_args *args, const vs_timeline *timeline, vs_err *err)
 {
     if (strcmp(args->out, "-") == 0) {
@@ -183,6 +200,7 @@ static bool convert(cli *c, const convert_args *args, vs_err *err)
     const bool is_written = write_target(c, args, &opened.timeline, err);
     if (is_written) {
         tell_lost(args, &opened);
+        tell_empty(args, &opened.timeline);
     }
     const bool is_done = is_written && tell_done(args, &opened.timeline, err);
     vs_timeline_close(&opened.timeline);

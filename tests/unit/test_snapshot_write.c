@@ -212,6 +212,35 @@ static void a_card_without_segments_gets_one_around_each_block(void **state)
     assert_int_equal(rec->blocks[rec->devices[0].segments[0].block_first].size, 512);
 }
 
+static void segments_that_lie_nowhere_are_left_out(void **state)
+{
+    fixture *f = *state;
+    put(f, (vs_event){.kind = VS_EV_SEGMENT_ALLOC, .size_bytes = 2 * VS_MIB}); /* from totals */
+    (void)put_alloc(f, f->gpu, BASE, 100, 512);
+    const vs_recording *rec = recorded(f);
+    ASSERT_ACTIONS(rec, 0, "segment_alloc", "alloc");
+    assert_int_equal(rec->devices[0].events[0].addr, BASE);
+    assert_int_equal(rec->devices[0].events[0].size, 512);
+    assert_int_equal(rec->devices[0].segment_count, 1);
+}
+
+static void a_block_is_named_by_what_it_is_for_in_the_end(void **state)
+{
+    fixture *f = *state;
+    put_segment(f, VS_EV_SEGMENT_ALLOC, 0, 2 * VS_MIB);
+    const uint32_t block = put_alloc(f, f->gpu, BASE, 700, 1024);
+    put(f, (vs_event){.kind = VS_EV_RECAT, .block = block, .category = VS_CAT_Q_4BIT});
+    put_of_block(f, VS_EV_FREE, block);
+    const vs_recording *rec = recorded(f);
+    for (uint32_t i = 1; i < 4; i++) {
+        const uint32_t stack = rec->devices[0].events[i].stack;
+        const vs_rec_frame *frame = &rec->frames[rec->stack_frames[rec->stack_first[stack]]];
+        assert_string_equal(vs_recording_string(rec, frame->file), "q_4bit");
+        assert_string_equal(vs_recording_string(rec, frame->function), "embed");
+        assert_int_equal(frame->line, 0);
+    }
+}
+
 static void running_out_of_memory_tells_what_was_free_and_asked(void **state)
 {
     fixture *f = *state;
@@ -311,6 +340,8 @@ int main(void)
         TEST(mapped_pages_that_follow_each_other_are_one_segment),
         TEST(what_was_given_back_and_taken_again_is_there_once),
         TEST(a_card_without_segments_gets_one_around_each_block),
+        TEST(segments_that_lie_nowhere_are_left_out),
+        TEST(a_block_is_named_by_what_it_is_for_in_the_end),
         TEST(running_out_of_memory_tells_what_was_free_and_asked),
         TEST(phases_last_until_the_next_one),
         TEST(cards_are_counted_without_the_memories_between),

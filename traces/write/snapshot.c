@@ -7,10 +7,11 @@
  *   vramscope             the tape (snapshot_own.c); others skip it
  *
  * Entries are those that PyTorch 2.9 and later write. A FREE without a FREE_REQUESTED before is both at once [15.5]. A
- * card whose tape has no segments gets one around each block, so that what is reserved is what is allocated, as on the
- * tape; viewers need to know where a block lies.
+ * card whose tape has no segments, or does not tell where they are, gets one around each block: viewers need to know
+ * where a block lies.
  *
- * An entry also has "category", which the official viewer takes colours from. That viewer
+ * A block is shown as what it is for in the end: staging that became a weight is a weight. An entry also has "category",
+ * which the official viewer takes colours from. That viewer
  * (pytorch/pytorch torch/utils/viz/MemoryViz.js, annotate_snapshot) fails when there are categories and none of them is
  * "unknown": that is what segments have, and it is true of them. */
 #include "traces/write/snapshot.h"
@@ -134,7 +135,7 @@ static void put_block_entry(snapshot_writer *w, snapshot_word action, uint32_t e
 {
     const uint32_t block = w->tl->event_block[event];
     const vs_block_info *b = &w->tl->blocks[block];
-    const uint8_t category = w->tl->event_category[b->born_event];
+    const uint8_t category = snapshot_category(w, block);
     begin_entry(w, action, event, snapshot_request(w->tl, block));
     snapshot_put_u64(w, WORD_ADDR, snapshot_address(w->tl, block));
     snapshot_put_key(w, WORD_USER_METADATA);
@@ -187,7 +188,6 @@ static void put_oom(snapshot_writer *w, uint32_t event)
 
 static void put_alloc(snapshot_writer *w, uint32_t event, bool has_segments)
 {
-    w->block_states[w->tl->event_block[event]] = w->tl->event_category[event];
     if (w->tl->event_size[event] == 0) {
         return; /* no address of its own, so no allocation for PyTorch */
     }
@@ -231,17 +231,17 @@ static void put_event(snapshot_writer *w, uint32_t event, bool has_segments)
     case VS_EV_ALLOC: put_alloc(w, event, has_segments); return;
     case VS_EV_FREE: put_free(w, event, has_segments); return;
     case VS_EV_FREE_REQUESTED: put_free_requested(w, event); return;
-    case VS_EV_RECAT:
-        w->block_states[w->tl->event_block[event]] = w->tl->event_category[event];
-        return;
     case VS_EV_SEGMENT_ALLOC:
     case VS_EV_SEGMENT_FREE:
     case VS_EV_SEGMENT_MAP:
     case VS_EV_SEGMENT_UNMAP:
-        put_segment_entry(w, segments[kind - VS_EV_SEGMENT_ALLOC], event,
-                          w->tl->event_addr[event], w->tl->event_size[event]);
+        if (w->tl->event_addr[event] != 0) {
+            put_segment_entry(w, segments[kind - VS_EV_SEGMENT_ALLOC], event,
+                              w->tl->event_addr[event], w->tl->event_size[event]);
+        }
         return;
     case VS_EV_OOM: put_oom(w, event); return;
+    case VS_EV_RECAT:
     case VS_EV_LEVEL:
     case VS_EV_PHASE:
     case VS_EV_PROGRESS:
@@ -396,7 +396,8 @@ static void put_annotations(snapshot_writer *w)
 
 /* ---- the whole --------------------------------------------------------------------------------------- */
 
-static void list_cards(snapshot_writer *w)
+/* The cards, which of them have segments, and what every block is for. */
+static void look_ahead(snapshot_writer *w)
 {
     uint32_t ordinals[SNAPSHOT_CARDS_MAX] = {0};
     for (uint32_t d = 0; d < w->tl->device_count; d++) {
@@ -406,8 +407,12 @@ static void list_cards(snapshot_writer *w)
         }
     }
     for (uint32_t i = 0; i < w->tl->event_count; i++) {
-        if (snapshot_is_segment_event(w->tl->event_kind[i])) { /* of cards only: derive.c */
+        const uint8_t kind = w->tl->event_kind[i];
+        if (snapshot_is_segment_event(w->tl, i)) { /* of cards only: derive.c */
             w->has_segments[ordinals[w->tl->event_device[i]]] = true;
+        }
+        if (kind == VS_EV_ALLOC || kind == VS_EV_RECAT) {
+            w->block_states[w->tl->event_block[i]] = w->tl->event_category[i];
         }
     }
 }
@@ -447,7 +452,7 @@ static bool write_to(vs_outfile *out, const vs_timeline *tl, vs_arena *scratch, 
     if (w->names == NULL || w->block_states == NULL) {
         return vs_fail_memory(err, scratch, "writing a snapshot");
     }
-    list_cards(w);
+    look_ahead(w);
     return pickle_begin(&w->p, out, scratch, err) && write_all(w, err);
 }
 

@@ -56,8 +56,8 @@ typedef struct {
     uint32_t category;  /* ... as something of this category */
 } snapshot_name;
 
-/* A block while the events are walked. */
-#define BLOCK_IS_PENDING 0x80u /* its free was requested; the other bits are its category */
+/* A block while the events are walked: its last category, which is what it is for, and this. */
+#define BLOCK_IS_PENDING 0x80u /* its free was requested */
 
 typedef struct {
     const vs_timeline *tl;
@@ -76,9 +76,16 @@ typedef struct {
     bool has_segments[SNAPSHOT_CARDS_MAX]; /* per ordinal */
 } snapshot_writer;
 
-static inline bool snapshot_is_segment_event(uint8_t kind)
+/* About a segment that lies somewhere: totals of a trace make segments without an address. */
+static inline bool snapshot_is_segment_event(const vs_timeline *tl, uint32_t event)
 {
-    return kind >= VS_EV_SEGMENT_ALLOC && kind <= VS_EV_SEGMENT_UNMAP;
+    return tl->event_kind[event] >= VS_EV_SEGMENT_ALLOC &&
+           tl->event_kind[event] <= VS_EV_SEGMENT_UNMAP && tl->event_addr[event] != 0;
+}
+
+static inline uint8_t snapshot_category(const snapshot_writer *w, uint32_t block)
+{
+    return w->block_states[block] & (uint8_t)~BLOCK_IS_PENDING;
 }
 
 /* snapshot.c */

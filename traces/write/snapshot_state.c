@@ -152,7 +152,7 @@ static bool find_runs(sweep *s, uint8_t device, vs_arena *scratch, vs_err *err)
     const vs_timeline *tl = s->tl;
     uint32_t count = 0;
     for (uint32_t i = 0; i < tl->event_count; i++) {
-        count += tl->event_device[i] == device && snapshot_is_segment_event(tl->event_kind[i]);
+        count += tl->event_device[i] == device && snapshot_is_segment_event(tl, i);
     }
     s->events = VS_RAW_ARRAY(scratch, uint32_t, count);
     s->edges = VS_RAW_ARRAY(scratch, edge, (size_t)count * 2);
@@ -164,7 +164,7 @@ static bool find_runs(sweep *s, uint8_t device, vs_arena *scratch, vs_err *err)
         return vs_fail_memory(err, scratch, "the segments of a snapshot");
     }
     for (uint32_t i = 0; i < tl->event_count; i++) {
-        if (tl->event_device[i] != device || !snapshot_is_segment_event(tl->event_kind[i]) ||
+        if (tl->event_device[i] != device || !snapshot_is_segment_event(tl, i) ||
             tl->event_size[i] == 0) {
             continue;
         }
@@ -261,14 +261,13 @@ static void put_free_block(snapshot_writer *w, uint64_t addr, uint64_t end)
 static void put_live_block(snapshot_writer *w, const sweep *s, const live_block *b,
                            segment_sums *sums)
 {
-    const uint8_t state = w->block_states[b->block];
-    const bool is_pending = (state & BLOCK_IS_PENDING) != 0;
+    const bool is_pending = (w->block_states[b->block] & BLOCK_IS_PENDING) != 0;
     const vs_bytes size = size_of(s, b);
     const vs_bytes requested = snapshot_request(s->tl, b->block);
     begin_block(w, b->addr, size, requested);
     snapshot_put_key(w, WORD_STATE);
     snapshot_put_word(w, is_pending ? WORD_PENDING : WORD_ACTIVE);
-    snapshot_put_frames(w, s->tl->blocks[b->block].name, state & (uint8_t)~BLOCK_IS_PENDING);
+    snapshot_put_frames(w, s->tl->blocks[b->block].name, snapshot_category(w, b->block));
     pickle_close(&w->p);
     sums->active += size;
     sums->allocated += is_pending ? 0 : size;
