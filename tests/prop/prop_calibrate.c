@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/scratch.h"
+#include "tests/support/mtrfile.h"
 
 #define CASES 400u
 #define SEED  UINT64_C(20260101)
@@ -114,6 +115,110 @@ static void medians_are_within_their_interval(void **state)
     }
 }
 
+/* ---- whole recordings ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    double pinned, pageable, back, disk; /* bytes a second */
+    double malloc_ns;
+} machine_truth;
+
+static void add_copy(mtr_file *f, vs_rng *rng, uint32_t aux, double rate, uint64_t *time)
+{
+    const kind k = {.noise = 0.03, .held_up = 0.05};
+    const vs_cal_point p = make_point(rng, &k, 6000.0, rate);
+    (void)mtr_add(f, &(mtr_row){.t = *time,
+                                .b = (uint64_t)p.bytes,
+                                .d = *time + (uint64_t)p.ns,
+                                .aux = aux,
+                                .type = MTR_COPY});
+    *time += 1000000000;
+}
+
+/* A recorder file of a machine: 40 copies of each kind, 30 calls, 20 reads. */
+static mtr_file record(vs_rng *rng, const machine_truth *truth)
+{
+    mtr_file f = mtr_begin("");
+    uint64_t time = 1000;
+    const uint32_t call = mtr_string(&f, "cuMemAlloc");
+    for (uint32_t i = 0; i < 40; i++) {
+        add_copy(&f, rng, MTR_COPY_KIND(MTR_HTOD, MTR_PINNED, MTR_DEVICE), truth->pinned,
+                 &time);
+        add_copy(&f, rng, MTR_COPY_KIND(MTR_HTOD, MTR_PAGEABLE, MTR_DEVICE), truth->pageable,
+                 &time);
+        add_copy(&f, rng, MTR_COPY_KIND(MTR_DTOH, MTR_DEVICE, MTR_PINNED), truth->back, &time);
+    }
+    for (uint32_t i = 0; i < 30; i++) {
+        const double ns = truth->malloc_ns * exp(0.3 * normal(rng));
+        (void)mtr_add(&f, &(mtr_row){.t = time,
+                                     .d = time + (uint64_t)ns,
+                                     .str = call,
+                                     .type = MTR_CALL,
+                                     .dev = MTR_HOST});
+        const uint64_t bytes = VS_MIB + vs_rng_below(rng, 64 * VS_MIB);
+        const double read_ns = (double)bytes / truth->disk * 1e9 * exp(0.1 * normal(rng));
+        (void)mtr_add(&f, &(mtr_row){.t = time,
+                                     .a = bytes,
+                                     .d = time + (uint64_t)read_ns,
+                                     .type = MTR_IO,
+                                     .dev = MTR_HOST});
+        time += 1000000000;
+    }
+    return f;
+}
+
+static bool holds(const vs_calibration *c, vs_cal_parameter parameter, double truth)
+{
+    const vs_cal_figure *const f = &c->figures[parameter];
+    assert_true(f->is_known && f->has_uncertainty);
+    return fabs((double)f->value - truth) <= f->uncertainty * (double)f->value + 1.0;
+}
+
+static void recordings_give_the_figures_of_their_machine_back(void **state)
+{
+    enum { RECORDINGS = 100, FIGURES = 5 };
+
+    scratch *s = *state;
+    vs_rng rng = {0};
+    vs_arena arena = {0};
+    uint32_t hits[FIGURES] = {0};
+    vs_rng_seed(&rng, SEED + 2);
+    assert_true(vs_arena_open(&arena, 256 * VS_MIB, NULL));
+    for (uint32_t i = 0; i < RECORDINGS; i++) {
+        const machine_truth truth = {.pinned = 1e10 + 5e10 * uniform(&rng),
+                                     .pageable = 2e9 + 1e10 * uniform(&rng),
+                                     .back = 1e10 + 4e10 * uniform(&rng),
+                                     .disk = 5e8 + 1e10 * uniform(&rng),
+                                     .malloc_ns = 2e4 + 2e5 * uniform(&rng)};
+        mtr_file file = record(&rng, &truth);
+        const char *const path = scratch_path(s, "run.mtr");
+        FILE *const out = fopen(path, "wb");
+        assert_non_null(out);
+        assert_int_equal(fwrite(file.bytes, 1, file.size_bytes, out), file.size_bytes);
+        assert_int_equal(fclose(out), 0);
+        free(file.bytes);
+        vs_calibration c = {0};
+        vs_err err = {0};
+        vs_arena_reset(&s->arena);
+        const vs_cal_desc desc = {.keep = &s->arena, .scratch = &arena};
+        if (!vs_calibrate(&c, &path, 1, &desc, &err)) {
+            scratch_fail(&err);
+        }
+        hits[0] += holds(&c, VS_CAL_H2D_PINNED, truth.pinned) ? 1 : 0;
+        hits[1] += holds(&c, VS_CAL_H2D_PAGEABLE, truth.pageable) ? 1 : 0;
+        hits[2] += holds(&c, VS_CAL_D2H, truth.back) ? 1 : 0;
+        hits[3] += holds(&c, VS_CAL_DISK, truth.disk) ? 1 : 0;
+        hits[4] += holds(&c, VS_CAL_GPU_MALLOC, truth.malloc_ns) ? 1 : 0;
+    }
+    vs_arena_close(&arena);
+    for (uint32_t i = 0; i < FIGURES; i++) {
+        print_message("figure %u: %u of %d recordings\n", i, hits[i], (int)RECORDINGS);
+        if (hits[i] < RECORDINGS * 9 / 10) {
+            fail_msg("seed %" PRIu64 ", figure %u: %u of %d", SEED + 2, i, hits[i],
+                     (int)RECORDINGS);
+        }
+    }
+}
+
 static void exact_times_give_the_exact_rate(void **state)
 {
     scratch *s = *state;
@@ -135,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(known_rates_are_within_the_stated_uncertainty),
         TEST(medians_are_within_their_interval),
+        TEST(recordings_give_the_figures_of_their_machine_back),
         TEST(exact_times_give_the_exact_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,22 @@ static void results_of_the_kit_tell_rates_and_the_machine(void **state)
     end(&t);
 }
 
+static void the_context_is_that_of_loads_where_there_are_any(void **state)
+{
+    trial t = begin(state);
+    calibrate_text(
+        &t, "results.json",
+        KIT_HEAD "\"scenarios\": {" KIT_ENV
+                 ", \"load\": {\"takes\": {\"a\": {\"status\": \"ok\", \"memory\": "
+                 "{\"driver_total_bytes\": 84929347584, \"driver_free_bytes\": 70000000000, "
+                 "\"final_reserved_bytes\": 14300000000}}, \"b\": {\"status\": \"oom\", "
+                 "\"memory\": {\"driver_total_bytes\": 84929347584, \"driver_free_bytes\": 1, "
+                 "\"final_reserved_bytes\": 1}}, \"c\": {\"status\": \"ok\"}}}}}");
+    assert_about(&t, VS_CAL_GPU_CONTEXT, 629347584.0);
+    assert_int_equal(figure(&t, VS_CAL_GPU_CONTEXT)->observations, 1);
+    end(&t);
+}
+
 static void a_part_that_failed_and_a_read_that_was_cached_tell_nothing(void **state)
 {
     trial t = begin(state);
@@ -563,6 +579,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(results_of_the_kit_tell_rates_and_the_machine),
+        TEST(the_context_is_that_of_loads_where_there_are_any),
         TEST(a_part_that_failed_and_a_read_that_was_cached_tell_nothing),
         TEST(one_observation_has_no_uncertainty),
         TEST(a_rehearsal_is_said_to_be_one),

@@ -202,8 +202,37 @@ static void observe_gpu_ops(calibrating *c, const vs_jnode *root)
 
 /* ---- scenario env ------------------------------------------------------------------------------------------------ */
 
-/* What the driver and the allocator disagree by, from the first kernel on until everything was dropped. */
-static void observe_steps(calibrating *c, const vs_jnode *take)
+/* What the driver and the allocator disagree by when a model was loaded; false: no load tells. */
+static bool observe_loads(calibrating *c, const vs_jnode *root)
+{
+    const vs_jnode scenarios = member(root, "scenarios");
+    const vs_jnode body = member(&scenarios, "load");
+    const vs_jnode takes = member(&body, "takes");
+    bool has_any = false;
+    if (takes.node == NULL || !vs_json_is_object(&takes)) {
+        return false;
+    }
+    for (vs_jnode take = vs_json_first(&takes); take.node != NULL; take = vs_json_next(&take)) {
+        vs_str status = {0};
+        const vs_jnode word = member(&take, "status");
+        const vs_jnode memory = member(&take, "memory");
+        const double total = number(&memory, "driver_total_bytes");
+        const double taken =
+            number(&memory, "driver_free_bytes") + number(&memory, "final_reserved_bytes");
+        if (word.node == NULL || !vs_json_as_str(&word, &status, NULL) ||
+            !vs_str_is(status, "ok") || number(&memory, "driver_free_bytes") == 0.0 ||
+            total <= taken) {
+            continue;
+        }
+        cal_add(c, VS_CAL_GPU_CONTEXT, (cal_observation){.value = total - taken});
+        has_any = true;
+    }
+    return has_any;
+}
+
+/* The same step by step, from the first kernel on until everything was dropped; has_loads: for the card's size only, since what a
+ * load needs is in its own figures. */
+static void observe_steps(calibrating *c, const vs_jnode *take, bool has_loads)
 {
     const vs_jnode steps = member(take, "steps");
     bool has_kernel = false;
@@ -227,7 +256,7 @@ static void observe_steps(calibrating *c, const vs_jnode *take)
                      "other programs used the card: gpu.context_bytes has their memory in it");
         }
         total = fmax(total, number(&step, "driver_total_bytes"));
-        if (has_kernel && outside > 0.0) {
+        if (has_kernel && outside > 0.0 && !has_loads) {
             cal_add(c, VS_CAL_GPU_CONTEXT, (cal_observation){.value = outside});
         }
     }
@@ -256,7 +285,7 @@ static void observe_machine(calibrating *c, const vs_jnode *root)
     if (cores > 0.0) {
         cal_add_stated(c, VS_CAL_CORES, cores);
     }
-    observe_steps(c, &context);
+    observe_steps(c, &context, observe_loads(c, root));
 }
 
 bool cal_observe_results(calibrating *c, vs_str bytes)
