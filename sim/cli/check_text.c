@@ -87,8 +87,9 @@ static void origin(vs_outfile *out, const check_report *r, uint32_t side)
     }
     if (title == NULL || title[0] == '\0') {
         const char *made_by = vs_timeline_meta(&run->timeline, "made_by");
-        vs_outfile_printf(out, "%s%s", made_by != NULL && made_by[0] != '\0' ? " of " : "",
-                          made_by != NULL ? made_by : "");
+        if (made_by != NULL && made_by[0] != '\0' && strstr(run->kind, made_by) == NULL) {
+            vs_outfile_printf(out, ", %s", made_by);
+        }
     }
     if (run->gpu_count > 1) {
         vs_outfile_printf(out, ", GPU %" PRIu32 " of %" PRIu32, run->gpu, run->gpu_count);
@@ -245,6 +246,13 @@ static void group_words(vs_outfile *out, const vs_live_group *group)
                       group->name[0] != '\0' ? ", " : "", group->name);
 }
 
+/* Samples of a whole card tell of no blocks: none can be missing from them. */
+static bool has_blocks(const check_report *r)
+{
+    return r->cmp.desc.tl[VS_PREDICTED]->block_count > 0 &&
+           r->cmp.desc.tl[VS_RECORDED]->block_count > 0;
+}
+
 static void disagreement(vs_outfile *out, const check_report *r)
 {
     const vs_compare_curve *curve = &r->cmp.curves[r->axis];
@@ -265,7 +273,7 @@ static void disagreement(vs_outfile *out, const check_report *r)
                       vs_format_size(bytes[VS_RECORDED], size[1]),
                       vs_format_size(curve->max_error_bytes, size[2]),
                       vs_compare_share(curve->max_error_bytes, check_peak(r), share));
-    if (r->live.group_count[more] > 0) {
+    if (has_blocks(r) && r->live.group_count[more] > 0) {
         vs_outfile_printf(out, ".\n    Most of what only the %s has: ",
                           more == VS_PREDICTED ? "prediction" : "recording");
         group_words(out, &r->live.groups[more][0]);
@@ -295,7 +303,7 @@ static void only_rows(vs_outfile *out, const check_report *r, uint32_t side)
     const vs_live_difference *live = &r->live;
     char size[VS_TEXT_BYTES];
     char count[VS_TEXT_BYTES];
-    if (live->only_count[side] == 0) {
+    if (live->only_count[side] == 0 || !has_blocks(r)) {
         return;
     }
     vs_outfile_printf(out, "\n    only in the %s: %s block%s, %s%s\n",

@@ -72,6 +72,8 @@ const char *vs_compare_share(vs_bytes part, vs_bytes whole, char buf[VS_TEXT_BYT
     }
     if (ppm > 0 && ppm < 100) {
         (void)snprintf(buf, VS_TEXT_BYTES, "<0.01 %%");
+    } else if (ppm >= UINT64_C(100000000)) { /* decimals of 10,000 % say nothing */
+        (void)snprintf(buf, VS_TEXT_BYTES, "%" PRIu64 " %%", ppm / 10000);
     } else {
         (void)snprintf(buf, VS_TEXT_BYTES, "%" PRIu64 ".%02" PRIu64 " %%", ppm / 10000,
                        ppm / 100 % 100);
@@ -94,7 +96,9 @@ static void time_place(const vs_comparison *cmp, uint64_t at, char buf[VS_PLACE_
     case VS_FROM_FIRST:
     case VS_FROM_START:
         (void)snprintf(buf, VS_PLACE_BYTES, "%s after %s", duration(at, text),
-                       cmp->desc.align == VS_FROM_START ? "the start" : "the first allocation");
+                       cmp->desc.align == VS_FROM_START ? "the start"
+                       : cmp->ends == VS_LOAD_BY_CURVE  ? "the first bytes"
+                                                        : "the first allocation");
         return;
     case VS_FROM_OOM: /* both are there */
         (void)snprintf(buf, VS_PLACE_BYTES, "%s %s running out of memory",

@@ -316,6 +316,31 @@ static void an_error_is_never_rounded_to_none(void **state)
     assert_false(vs_compare_ppm(1, 0, &ppm));
 }
 
+static void shares_and_places_read_well(void **state)
+{
+    scratch *s = *state;
+    char text[VS_TEXT_BYTES];
+    char place[VS_PLACE_BYTES];
+    assert_string_equal(vs_compare_share(0, 100, text), "0.00 %");
+    assert_string_equal(vs_compare_share(1, VS_GIB, text), "<0.01 %");
+    assert_string_equal(vs_compare_share(1, 3, text), "33.33 %");
+    assert_string_equal(vs_compare_share(VS_GIB, VS_MIB, text), "102400 %");
+    assert_string_equal(vs_compare_share(1, 0, text), "");
+    const vs_timeline a = two_layers(s, 1000000, VS_MIB);
+    const vs_comparison cmp = compare(s, &a, &a, VS_FROM_FIRST);
+    assert_string_equal(vs_compare_place(&cmp, VS_BY_TIME, 20000000, place),
+                        "20.0 ms after the first allocation");
+    assert_string_equal(vs_compare_place(&cmp, VS_BY_STRETCHED, 500000000, place),
+                        "at 50.00 % of each load's time");
+    assert_string_equal(vs_compare_place(&cmp, VS_BY_EVENT, 811, place), "at allocation 812");
+    assert_string_equal(vs_compare_place(&cmp, VS_BY_SHARE, 2 * VS_KIB, place),
+                        "with 2.00 KiB (25.00 %) loaded");
+    const vs_timeline dead = dying(s, 100, NULL);
+    const vs_comparison ends = compare(s, &dead, &dead, VS_FROM_OOM);
+    assert_string_equal(vs_compare_place(&ends, VS_BY_TIME, 95, place),
+                        "5 ns before running out of memory");
+}
+
 static void columns_keep_every_peak(void **state)
 {
     scratch *s = *state;
@@ -503,6 +528,7 @@ int main(void)
         TEST(what_is_in_use_needs_the_context_in_both),
         TEST(a_recording_without_times_has_no_time_axis),
         TEST(an_error_is_never_rounded_to_none),
+        TEST(shares_and_places_read_well),
         TEST(columns_keep_every_peak),
         TEST(an_axis_of_no_length_is_one_value),
         TEST(the_fullest_moment_of_a_share_is_shown),

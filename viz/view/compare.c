@@ -92,7 +92,11 @@ static const char *axis_title(const vs_compare_view *view, char buf[VS_COMPARE_L
     char size[VS_TEXT_BYTES];
     const char *text = "";
     switch (view->axis) {
-    case VS_BY_TIME: text = zeros[view->cmp->desc.align]; break;
+    case VS_BY_TIME:
+        text = view->cmp->desc.align == VS_FROM_FIRST && view->cmp->ends == VS_LOAD_BY_CURVE
+                   ? "time from each run's first bytes on the card"
+                   : zeros[view->cmp->desc.align];
+        break;
     case VS_BY_STRETCHED: text = "share of each run's own load time"; break;
     case VS_BY_EVENT: text = "allocations on the card"; break;
     case VS_BY_SHARE:

@@ -193,7 +193,10 @@ static void group_rows(table *t, uint32_t side)
     char count[VS_TEXT_BYTES];
     const vs_text_style dim = vs_pen_style(t->pen, 12, t->pen->style->dim);
     const vs_text_style style = vs_pen_style(t->pen, 12, t->pen->style->text);
-    if (live->only_count[side] == 0 || !has_room(t, 2 * ROW)) {
+    /* Samples of a whole card tell of no blocks: none can be missing from them. */
+    const bool has_blocks = t->view->cmp->desc.tl[VS_PREDICTED]->block_count > 0 &&
+                            t->view->cmp->desc.tl[VS_RECORDED]->block_count > 0;
+    if (live->only_count[side] == 0 || !has_blocks || !has_room(t, 2 * ROW)) {
         return;
     }
     vs_pen_printf(t->pen, vs_rect_of(t->side.x, t->y, t->side.w, px(t, ROW)), &dim,

@@ -80,8 +80,8 @@ typedef enum {
         VS_COMPARE_METRIC_COUNT
 } vs_compare_metric;
 
-/* Zero of the time axis: the first allocation on the device, the start of the tape, or the moment of running out of
- * memory (then the run that gets there sooner begins later). */
+/* Zero of the time axis: the first allocation on the device (the first bytes, where one of them has no allocations), the
+ * start of the tape, or the moment of running out of memory (then the run that gets there sooner begins later). */
 #define VS_COMPARE_ALIGNS(X)                                                                   \
     X(VS_FROM_FIRST, "first")                                                                  \
     X(VS_FROM_START, "start")                                                                  \
@@ -178,7 +178,7 @@ VS_MUST_CHECK bool vs_compare(vs_comparison *out, vs_arena *arena, const vs_comp
 /* Millionths that part is of whole, rounded up; false when whole is 0 or they are beyond 64 bits. */
 VS_MUST_CHECK bool vs_compare_ppm(vs_bytes part, vs_bytes whole, uint64_t *out);
 
-/* The same as text: "5.31 %", "<0.01 %", "" when whole is 0. */
+/* The same as text: "5.31 %", "<0.01 %", "12345 %", "" when whole is 0. */
 const char *vs_compare_share(vs_bytes part, vs_bytes whole, char buf[VS_TEXT_BYTES]);
 
 #define VS_PLACE_BYTES 96

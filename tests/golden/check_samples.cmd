@@ -1,0 +1,1 @@
+cd "$TMP" && printf 'timestamp, index, memory.used [MiB], memory.total [MiB]\n2026/01/02 03:04:05.000, 0, 300 MiB, 24564 MiB\n2026/01/02 03:04:06.000, 0, 9000 MiB, 24564 MiB\n2026/01/02 03:04:07.000, 0, 13500 MiB, 24564 MiB\n' >smi.csv && vramscope sim llama-2-7b --gpu rtx-4090 --print-scenario >plan.json && vramscope check smi.csv --against plan.json --strict
