@@ -210,9 +210,7 @@ static bool is_free_or_unmapped(const vs_pool *pool, uint32_t slot)
            (pool->blocks[slot].state == SLOT_FREE || pool->blocks[slot].state == SLOT_UNMAPPED);
 }
 
-/* [9.3] Where R bytes could lie: the lowest unmapped block, with the free one before it, whose run of
- * free and unmapped neighbours is long enough; else a new range. */
-static uint32_t find_place(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
+uint32_t vsp_find_place(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
     uint32_t unmapped = pool->homes[home]->unmapped_head;
     for (; unmapped != 0; unmapped = pool->blocks[unmapped].idle.right) {
@@ -228,7 +226,7 @@ static uint32_t find_place(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
             return start;
         }
     }
-    return new_range(pool, home);
+    return 0;
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -239,7 +237,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 uint32_t vsp_expand(vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
     const uint64_t wanted = rounded_bytes;
-    uint32_t slot = find_place(pool, home, rounded_bytes);
+    uint32_t slot = vsp_find_place(pool, home, rounded_bytes);
+    if (slot == 0) {
+        slot = new_range(pool, home);
+    }
     if (slot == 0) {
         return 0;
     }

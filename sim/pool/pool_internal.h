@@ -340,6 +340,9 @@ void vsp_apply_limit(vs_pool *pool);
 /* [9.3, 9.4] A free block of at least R bytes; 0: the driver refused a page, or
  * pool->is_exhausted. */
 uint32_t vsp_expand(vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
+/* [9.3] Where R bytes could lie: the lowest unmapped block, with the free one before it, whose run of
+ * free and unmapped neighbours is long enough; 0: a new range is needed. */
+uint32_t vsp_find_place(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes);
 /* [9.5] Also drops the range when nothing of it is left. */
 void vsp_unmap(vs_pool *pool, uint32_t slot);
 void vsp_unmapped_remove(vs_pool *pool, uint32_t slot);

@@ -279,8 +279,19 @@ vs_bytes vs_pool_round(const vs_pool *pool, vs_bytes asked_bytes)
 
 /* ---- asking --------------------------------------------------------------------------------------- */
 
-bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request)
+/* A miss that needs no page: the search leaves blocks of max_split_size alone, the search for a place [9.3] does not. */
+static uint32_t mapped_place(const vs_pool *pool, uint32_t home, uint64_t rounded_bytes)
 {
+    const uint32_t place =
+        pool->conf.expandable_segments ? vsp_find_place(pool, home, rounded_bytes) : 0;
+    const bool is_mapped = place != 0 && pool->blocks[place].state == SLOT_FREE &&
+                           pool->blocks[place].size_bytes >= rounded_bytes;
+    return is_mapped ? place : 0;
+}
+
+bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request, uint64_t *out_addr)
+{
+    *out_addr = 0;
     if (request->size_bytes == 0 || request->size_bytes >= REFUSED_REQUEST_BYTES) {
         return false;
     }
@@ -288,7 +299,15 @@ bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request)
     const uint64_t rounded_bytes = vsp_round(pool, request->size_bytes);
     const uint32_t home =
         vsp_find_home(pool, rounded_bytes <= SMALL_LIMIT_BYTES, request->stream);
-    return home != UINT32_MAX && vsp_candidate(pool, home, rounded_bytes) != 0;
+    if (home == UINT32_MAX) {
+        return false;
+    }
+    uint32_t slot = vsp_candidate(pool, home, rounded_bytes);
+    if (slot == 0) {
+        slot = mapped_place(pool, home, rounded_bytes);
+    }
+    *out_addr = pool->blocks[slot].addr;
+    return slot != 0;
 }
 
 static uint64_t free_bytes_of(const vs_pool *pool, uint32_t slot)

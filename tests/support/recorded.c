@@ -11,16 +11,25 @@
 #include <string.h>
 
 #define MAX_LIVE 4096u
+#define MAX_HELD 1024u
 
 typedef struct {
     vs_block block;
     uint32_t stream;
 } live_block;
 
+/* Addresses in use, by address. */
+typedef struct {
+    uint64_t addr;
+    vs_bytes size;
+} held_addresses;
+
 typedef struct {
     const recorded_desc *desc;
     vs_arena *arena;
     vs_rng rng;
+    held_addresses held[MAX_HELD];
+    uint32_t held_count;
     vs_alloc_conf conf;
     vs_model_driver driver;
     vs_pool *pool;
@@ -30,6 +39,104 @@ typedef struct {
     vs_ns now;
     uint32_t ooms;
 } program;
+
+/* ---- a driver that uses addresses again -------------------------------------------------------- */
+
+static bool hold(program *p, vs_bytes size_bytes, uint64_t *out_addr)
+{
+    uint64_t addr = UINT64_C(0x7f0000000000);
+    uint32_t at = 0;
+    assert_true(p->held_count < MAX_HELD);
+    while (at < p->held_count && p->held[at].addr - addr < size_bytes) {
+        addr = p->held[at].addr + p->held[at].size;
+        at++;
+    }
+    memmove(p->held + at + 1, p->held + at, sizeof p->held[0] * (p->held_count - at));
+    p->held[at] = (held_addresses){addr, size_bytes};
+    p->held_count++;
+    *out_addr = addr;
+    return true;
+}
+
+static void let_go(program *p, uint64_t addr)
+{
+    uint32_t at = 0;
+    while (at < p->held_count && p->held[at].addr != addr) {
+        at++;
+    }
+    assert_true(at < p->held_count);
+    p->held_count--;
+    memmove(p->held + at, p->held + at + 1, sizeof p->held[0] * (p->held_count - at));
+}
+
+static bool reusing_malloc(void *ctx, vs_bytes size_bytes, uint64_t *out_addr)
+{
+    program *p = ctx;
+    const vs_bytes pages = (size_bytes + 2 * VS_MIB - 1) / (2 * VS_MIB) * (2 * VS_MIB);
+    if (p->driver.in_use_bytes + pages > p->driver.total_bytes) {
+        return false;
+    }
+    p->driver.in_use_bytes += pages;
+    return hold(p, pages, out_addr);
+}
+
+static void reusing_free(void *ctx, uint64_t addr, vs_bytes size_bytes)
+{
+    program *p = ctx;
+    p->driver.in_use_bytes -= (size_bytes + 2 * VS_MIB - 1) / (2 * VS_MIB) * (2 * VS_MIB);
+    let_go(p, addr);
+}
+
+static bool reusing_reserve(void *ctx, vs_bytes size_bytes, uint64_t *out_addr)
+{
+    return hold(ctx, size_bytes, out_addr);
+}
+
+static bool reusing_map(void *ctx, uint64_t addr, vs_bytes page_bytes)
+{
+    program *p = ctx;
+    (void)addr;
+    if (p->driver.in_use_bytes + page_bytes > p->driver.total_bytes) {
+        return false;
+    }
+    p->driver.in_use_bytes += page_bytes;
+    return true;
+}
+
+static void reusing_unmap(void *ctx, uint64_t addr, vs_bytes page_bytes)
+{
+    program *p = ctx;
+    (void)addr;
+    p->driver.in_use_bytes -= page_bytes;
+}
+
+static void reusing_free_range(void *ctx, uint64_t addr, vs_bytes size_bytes)
+{
+    (void)size_bytes;
+    let_go(ctx, addr);
+}
+
+static void reusing_info(void *ctx, vs_bytes *out_free, vs_bytes *out_total)
+{
+    const program *p = ctx;
+    *out_free = p->driver.total_bytes - p->driver.in_use_bytes;
+    *out_total = p->driver.total_bytes;
+}
+
+static vs_driver driver_of(program *p)
+{
+    if (!p->desc->reuses_addresses) {
+        return vs_model_driver_calls(&p->driver);
+    }
+    return (vs_driver){.ctx = p,
+                       .malloc_segment = reusing_malloc,
+                       .free_segment = reusing_free,
+                       .reserve_range = reusing_reserve,
+                       .map_page = reusing_map,
+                       .unmap_page = reusing_unmap,
+                       .free_range = reusing_free_range,
+                       .mem_get_info = reusing_info};
+}
 
 /* ---- the program --------------------------------------------------------------------------- */
 
@@ -132,7 +239,7 @@ static void run_program(program *p)
     assert_non_null(p->tape);
     const vs_pool_desc desc = {
         .conf = &p->conf,
-        .driver = vs_model_driver_calls(&p->driver),
+        .driver = driver_of(p),
         .tape = p->tape,
         .device = vs_tape_add_device(p->tape, VS_DEVICE_GPU, "gpu", p->desc->capacity_bytes)};
     p->pool = vs_pool_new(p->arena, &desc);
@@ -149,6 +256,8 @@ typedef struct {
     const vs_timeline *tl;
     vs_rec_event *events;
     uint32_t count;
+    uint32_t since_marker;
+    vs_bytes active;
     bool *is_requested; /* by block: its free was asked for before */
 } writer;
 
@@ -165,10 +274,25 @@ static void put(writer *w, vs_rec_action action, const vs_event *event, vs_bytes
     w->count++;
 }
 
+/* Between two operations of the program: never within a request. */
+static void put_marker(writer *w, const vs_event *event)
+{
+    w->since_marker++;
+    if (w->p->desc->marker_every != 0 && w->since_marker >= w->p->desc->marker_every) {
+        const vs_event marker = {.time_ns = event->time_ns};
+        put(w, VS_REC_SNAPSHOT, &marker, w->active);
+        w->since_marker = 0;
+    }
+}
+
 static void put_event(writer *w, const vs_event *event)
 {
     switch ((vs_event_kind)event->kind) {
-    case VS_EV_ALLOC: put(w, VS_REC_ALLOC, event, event->asked_bytes); return;
+    case VS_EV_ALLOC:
+        put(w, VS_REC_ALLOC, event, event->asked_bytes);
+        w->active += event->size_bytes;
+        put_marker(w, event);
+        return;
     case VS_EV_FREE_REQUESTED:
         put(w, VS_REC_FREE_REQUESTED, event, event->asked_bytes);
         w->is_requested[event->block] = true;
@@ -178,6 +302,7 @@ static void put_event(writer *w, const vs_event *event)
             put(w, VS_REC_FREE_REQUESTED, event, event->asked_bytes);
         }
         put(w, VS_REC_FREE_COMPLETED, event, event->asked_bytes);
+        w->active -= event->size_bytes;
         return;
     case VS_EV_SEGMENT_ALLOC: put(w, VS_REC_SEGMENT_ALLOC, event, event->size_bytes); return;
     case VS_EV_SEGMENT_FREE: put(w, VS_REC_SEGMENT_FREE, event, event->size_bytes); return;
@@ -202,7 +327,7 @@ static void put_event(writer *w, const vs_event *event)
 static void put_events(writer *w, vs_arena *arena)
 {
     const vs_timeline *tl = w->tl;
-    w->events = VS_ARRAY(arena, vs_rec_event, (size_t)tl->event_count * 2 + 1);
+    w->events = VS_ARRAY(arena, vs_rec_event, (size_t)tl->event_count * 3 + 1);
     w->is_requested = VS_ARRAY(arena, bool, (size_t)tl->block_count + 1);
     assert_true(w->events != NULL && w->is_requested != NULL);
     for (uint32_t i = 0; i < tl->event_count; i++) {
@@ -308,7 +433,8 @@ void recorded_make(recorded *out, const recorded_desc *desc, vs_arena *arena)
     assert_true(l.segments != NULL && l.blocks != NULL);
     assert_true(vs_pool_visit(p->pool, arena, list_block, &l));
     const uint32_t skip = desc->skip < w.count ? desc->skip : w.count;
-    *dev = (vs_rec_device){.event_count = w.count - skip,
+    const uint32_t cut = desc->cut < w.count - skip ? desc->cut : w.count - skip;
+    *dev = (vs_rec_device){.event_count = w.count - skip - cut,
                            .events = w.events + skip,
                            .segments = l.segments,
                            .segment_count = l.segment_count,

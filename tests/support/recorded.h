@@ -14,8 +14,13 @@ typedef struct {
     uint32_t stream_count;
     bool has_foreign_uses; /* record_stream */
     bool empties_cache;
-    bool has_private_pool; /* every fifth request goes there; its events do not say so, as before 2.12 */
-    uint32_t skip; /* events at the beginning that the recording lacks */
+    bool
+        has_private_pool; /* every fifth request goes there; its events do not say so, as before 2.12 */
+    bool
+        reuses_addresses; /* the driver gives the lowest addresses that are free, as the real one does more or less */
+    uint32_t marker_every; /* a snapshot marker after so many events; 0: none */
+    uint32_t skip;         /* events at the beginning that the recording lacks */
+    uint32_t cut; /* events at the end that it lacks, while the final list has what they did */
 } recorded_desc;
 
 /* What really was at the beginning of the recording. */

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES       (2 * VS_MIB)
-#define LARGE_PAGE_BYTES (20 * VS_MIB)
-#define MAX_RANGES       256u /* two a stream are usual; each looks at all events */
-#define MAX_PAGE_STEPS   (UINT64_C(1) << 26) /* 128 TiB mapped and unmapped in one recording */
+#define PAGE_BYTES     (2 * VS_MIB)
+#define MAX_RANGES     256u /* two a stream are usual; each looks at all events */
+#define MAX_PAGE_STEPS (UINT64_C(1) << 26) /* 128 TiB mapped and unmapped in one recording */
 
 typedef struct {
     const vs_recording *rec;
@@ -90,8 +89,10 @@ static bool see_free_requested(finder *f, const vs_rec_event *event)
     if (blockmap_find(&f->live, event->addr) != NULL) {
         return true;
     }
-    const initial_block block = {
-        .addr = event->addr, .asked = event->size, .stack = event->stack};
+    const initial_block block = {.addr = event->addr,
+                                 .asked = event->size,
+                                 .stack = event->stack,
+                                 .freed_at = UINT32_MAX};
     return add_block(f, &block) &&
            (blockmap_put(&f->live, event->addr, FROM_BEFORE, f->state.block_count - 1u) ||
             out_of_memory(f));
@@ -99,13 +100,20 @@ static bool see_free_requested(finder *f, const vs_rec_event *event)
 
 static bool see_free_completed(finder *f, const vs_rec_event *event)
 {
+    const uint32_t number = (uint32_t)(event - f->dev->events);
     blockmap_entry *entry = blockmap_find(&f->live, event->addr);
     if (entry != NULL) {
+        if (entry->block == FROM_BEFORE) {
+            f->state.blocks[entry->birth].freed_at = number;
+        }
         blockmap_remove(&f->live, entry);
         return true;
     }
-    const initial_block block = {
-        .addr = event->addr, .asked = event->size, .stack = event->stack, .is_pending = true};
+    const initial_block block = {.addr = event->addr,
+                                 .asked = event->size,
+                                 .stack = event->stack,
+                                 .freed_at = number,
+                                 .is_pending = true};
     return add_block(f, &block);
 }
 
@@ -126,6 +134,7 @@ static bool see_final_block(finder *f, const vs_rec_block *block)
                                       block->requested != 0 ? block->requested : block->size,
                                   .size = block->size,
                                   .stack = block->stack,
+                                  .freed_at = UINT32_MAX,
                                   .is_pending = block->state == VS_REC_BLOCK_PENDING};
     return add_block(f, &before);
 }
@@ -321,7 +330,7 @@ static bool same_home(const initial_run *a, const initial_run *b)
 }
 
 /* Pages that were unmapped together are in one pool; no final segment tells which. It is the small one when the
- * recording allocated or freed a block of the small pool in one of them. */
+ * recording allocated or freed a block of the small pool in one of them, or when they are no whole large pages. */
 static bool guess_small_runs(const finder *f)
 {
     const initial_state *s = &f->state;
@@ -331,6 +340,8 @@ static bool guess_small_runs(const finder *f)
     }
     for (uint32_t i = 0; i < f->dev->event_count; i++) {
         const vs_rec_event *event = &f->dev->events[i];
+        is_small[i] = is_small[i] || (event->action == VS_REC_SEGMENT_UNMAP &&
+                                      event->size % s->large_page_bytes != 0);
         if (event->action > VS_REC_FREE_COMPLETED || event->size > VS_MIB) {
             continue;
         }
@@ -481,6 +492,7 @@ bool initial_find(initial_state *out, const vs_recording *rec, const vs_rec_devi
                   vs_arena *arena, const char **reason, vs_err *err)
 {
     finder f = {.rec = rec, .dev = dev, .arena = arena, .reason = reason, .err = err};
+    f.state.large_page_bytes = out->large_page_bytes;
     /* Never NULL, so that an empty array can be pointed into. */
     f.state.blocks = VS_NEW(arena, initial_block);
     f.state.runs = VS_NEW(arena, initial_run);

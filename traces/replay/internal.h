@@ -20,6 +20,7 @@
 /* No size of a real recording reaches it; sums of 2^22 of them do not overflow. */
 #define REPLAY_MAX_SIZE (UINT64_C(1) << 41)
 #define REPLAY_NO_EVENT UINT32_MAX
+#define REPLAY_SLACK    (1 * VS_MIB) /* [4.1]: more is split off in the large pool */
 
 /* ---- address -> block: blockmap.c -------------------------------------------------------- */
 
@@ -56,7 +57,9 @@ typedef struct {
     vs_bytes asked;
     vs_bytes size; /* 0: only its request is known */
     uint32_t stack;
+    uint32_t freed_at; /* event that completes its free; UINT32_MAX: none does */
     bool is_pending;
+    bool is_open; /* up to 1 MiB of what is behind it may be its own, nothing tells */
 } initial_block;
 
 typedef struct {
@@ -96,6 +99,7 @@ typedef struct {
     uint32_t block_count;
     initial_run *runs;
     uint32_t run_count;
+    vs_bytes large_page_bytes; /* [9.2], told to initial_find */
 } initial_state;
 
 /* False: *reason says why the recording cannot be compared, or err is set (memory). */
@@ -133,6 +137,8 @@ struct replay_device {
     initial_state *initial;
     size_correction corrections[MAX_CORRECTIONS];
     uint32_t correction_count;
+    uint32_t learned_count; /* sizes other than the rule's, read off the recording beforehand */
+    bool has_learned;
     bool wants_restart;
     bool stop_at_mismatch;
     bool is_lost; /* it cannot be followed any more */

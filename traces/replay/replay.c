@@ -21,6 +21,7 @@ typedef struct {
     replay_labels labels;
     vs_bytes limit;
     bool is_limit_inferred;
+    bool has_tape;
     const char **notes;
     uint32_t note_count;
     vs_ns now;
@@ -210,6 +211,7 @@ static bool prepare(replayer *r, replay_device *d, const vs_rec_device *dev, vs_
     if (d->initial == NULL) {
         return vs_fail_memory(err, r->desc->scratch, "the replay");
     }
+    d->initial->large_page_bytes = d->large_page_bytes;
     if (!initial_find(d->initial, r->rec, dev, r->desc->scratch, &d->result.reason, err)) {
         return err->code == VS_OK;
     }
@@ -227,7 +229,6 @@ static bool start(const replayer *r, replay_device *d, vs_tape *tape)
     d->result = (vs_replay_device){
         .ordinal = before.ordinal,
         .events = before.events,
-        .corrections = d->correction_count,
         .recorded_final_reserved_bytes = before.recorded_final_reserved_bytes,
         .recorded_peak_reserved_bytes = before.recorded_peak_reserved_bytes,
         .initial_reserved_bytes = before.initial_reserved_bytes,
@@ -261,6 +262,7 @@ static bool start(const replayer *r, replay_device *d, vs_tape *tape)
         return d->err.code == VS_OK;
     }
     d->result.initial_allocated_bytes = vs_pool_allocated(d->pool);
+    d->result.corrections = d->correction_count + d->learned_count;
     d->result.peak_event = 0;
     return true;
 }
@@ -507,6 +509,17 @@ static void judge(const replayer *r, vs_replay_result *out)
     }
 }
 
+static bool wants_tape(const replayer *r)
+{
+    for (uint32_t i = 0; i < r->device_count && r->desc->is_tape_conditional; i++) {
+        const vs_replay_device *d = &r->devices[i].result;
+        if (!d->is_comparable || d->reason[0] != '\0') {
+            return false;
+        }
+    }
+    return r->desc->tape != NULL;
+}
+
 static bool deliver(replayer *r, vs_replay_result *out, vs_err *err)
 {
     vs_replay_device *devices = VS_ARRAY(r->desc->keep, vs_replay_device, r->device_count);
@@ -516,7 +529,8 @@ static bool deliver(replayer *r, vs_replay_result *out, vs_err *err)
     for (uint32_t i = 0; i < r->device_count; i++) {
         devices[i] = r->devices[i].result;
     }
-    vs_replay_result result = {.device_count = r->device_count,
+    vs_replay_result result = {.has_tape = r->has_tape,
+                               .device_count = r->device_count,
                                .devices = devices,
                                .inferred_limit_bytes = r->is_limit_inferred ? r->limit : 0,
                                .note_count = r->note_count,
@@ -546,8 +560,9 @@ bool vs_replay_run(vs_replay_result *out, const vs_recording *rec, const vs_repl
             d->stream_of = ranks;
         }
     }
-    is_well = is_well && run_all(&r, err) && (desc->tape == NULL || run_on_tape(&r, err)) &&
-              deliver(&r, out, err);
+    is_well = is_well && run_all(&r, err);
+    r.has_tape = is_well && wants_tape(&r);
+    is_well = is_well && (!r.has_tape || run_on_tape(&r, err)) && deliver(&r, out, err);
     vs_arena_rewind(desc->scratch, mark);
     return is_well;
 }

@@ -6,8 +6,105 @@
  * (d->corrections). */
 #include "traces/replay/internal.h"
 
-#define LARGEST_SLACK (1 * VS_MIB)
-#define TAIL_BYTES    (REPLAY_MAX_SIZE) /* what a range has left: it never runs out here */
+#define TAIL_BYTES (REPLAY_MAX_SIZE) /* what a range has left: it never runs out here */
+
+/* ---- what recorded addresses tell of sizes ------------------------------------------------ */
+
+/* A block of the large pool whose end is not known: somewhere in [from, to]. */
+typedef struct {
+    uint64_t from;
+    uint64_t to;
+    vs_bytes by_rule;
+    initial_block *block;
+} open_end;
+
+/* Rule 2. room: up to the next block or the end of the segment. */
+static vs_bytes size_by_rule(const replay_device *d, vs_bytes rounded, vs_bytes room)
+{
+    const bool is_whole = room - rounded <= REPLAY_SLACK || rounded >= d->max_split_bytes;
+    return rounded <= room && is_whole ? room : rounded;
+}
+
+static uint32_t open_ends_of(const replay_device *d, const initial_segment *segment,
+                             open_end *ends)
+{
+    initial_block *blocks = d->initial->blocks + segment->block_first;
+    const uint64_t segment_end = segment->addr + segment->size;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < segment->block_count; i++) {
+        initial_block *block = &blocks[i];
+        const bool is_last = i + 1u == segment->block_count;
+        const uint64_t room = (is_last ? segment_end : blocks[i + 1u].addr) - block->addr;
+        const uint64_t rounded = vs_pool_round(d->pool, block->asked);
+        if (block->size != 0 || rounded > room) {
+            continue;
+        }
+        const uint64_t limit = is_last ? room - 1u : room; /* nothing begins at the very end */
+        const uint64_t most = rounded + REPLAY_SLACK < limit ? rounded + REPLAY_SLACK : limit;
+        block->is_open = size_by_rule(d, rounded, room) == rounded;
+        ends[count++] = (open_end){.from = block->addr + rounded,
+                                   .to = block->addr + most,
+                                   .by_rule = size_by_rule(d, rounded, room),
+                                   .block = block};
+    }
+    return count;
+}
+
+static uint32_t list_open_ends(const replay_device *d, open_end *ends)
+{
+    const initial_state *s = d->initial;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->segment_count; i++) {
+        if (!s->segments[i].is_small && !s->segments[i].is_expandable) {
+            count += open_ends_of(d, &s->segments[i], ends + count);
+        }
+    }
+    return count;
+}
+
+/* The one that addr may be the end of: the last that begins there or before. They do not overlap but in hostile
+ * recordings, where any will do. */
+static open_end *find_open_end(open_end *ends, uint32_t count, uint64_t addr)
+{
+    uint32_t low = 0;
+    for (uint32_t span = count; span > 0;) {
+        const uint32_t half = span / 2;
+        if (ends[low + half].from <= addr) {
+            low += half + 1u;
+            span -= half + 1u;
+        } else {
+            span = half;
+        }
+    }
+    return low != 0 && ends[low - 1u].to >= addr ? &ends[low - 1u] : NULL;
+}
+
+/* A block is handed out from the front of a free one. So the first that comes to lie behind a block from before while that
+ * lives, with nothing between them, begins where that ends. */
+static bool learn_sizes(replay_device *d)
+{
+    const size_t mark = d->arena->used_bytes;
+    open_end *ends = VS_ARRAY(d->arena, open_end, (size_t)d->initial->block_count + 1u);
+    if (ends == NULL) {
+        return false;
+    }
+    const uint32_t count = list_open_ends(d, ends);
+    for (uint32_t i = 0; i < d->event_count && count != 0; i++) {
+        const vs_rec_event *event = &d->events[i];
+        open_end *end = event->action == VS_REC_ALLOC && event->size != 0
+                            ? find_open_end(ends, count, event->addr)
+                            : NULL;
+        if (end != NULL && end->block->size == 0 && i < end->block->freed_at) {
+            end->block->size = event->addr - end->block->addr;
+            end->block->is_open = false;
+            d->learned_count += end->block->size != end->by_rule;
+        }
+    }
+    vs_arena_rewind(d->arena, mark);
+    return true;
+}
+
+/* ---- filling segments ------------------------------------------------------------------------ */
 
 typedef struct {
     replay_device *d;
@@ -74,10 +171,8 @@ static uint64_t size_of(const filler *f, const initial_block *block, uint64_t ro
         }
     }
     const uint64_t rounded = vs_pool_round(f->d->pool, block->asked);
-    const bool can_be_slack =
-        !f->segment->is_small && !f->segment->is_expandable && rounded <= room;
-    const bool has_slack = room - rounded <= LARGEST_SLACK || rounded >= f->d->max_split_bytes;
-    return can_be_slack && has_slack ? room : rounded;
+    const bool can_be_slack = !f->segment->is_small && !f->segment->is_expandable;
+    return can_be_slack ? size_by_rule(f->d, rounded, room) : rounded;
 }
 
 /* What is not mapped is whole pages of its pool; hostile recordings need not know. */
@@ -187,6 +282,10 @@ static bool seed_segment(replay_device *d, const initial_segment *segment)
 
 bool replay_seed(replay_device *d)
 {
+    if (!d->has_learned && !learn_sizes(d)) {
+        return out_of_memory(d);
+    }
+    d->has_learned = true;
     for (uint32_t i = 0; i < d->initial->segment_count; i++) {
         if (!seed_segment(d, &d->initial->segments[i])) {
             return false;

@@ -10,8 +10,7 @@
  * have made it hit. */
 #include "traces/replay/internal.h"
 
-#define LARGEST_SLACK (1 * VS_MIB) /* [4.1]: more is split off in the large pool */
-#define MAX_ANCHORS   4096u        /* each walks all blocks */
+#define MAX_ANCHORS 4096u /* each walks all blocks */
 
 /* ---- differences ---------------------------------------------------------------------------- */
 
@@ -217,30 +216,28 @@ static void force_until(replay_device *d, uint32_t end)
 
 /* ---- placing --------------------------------------------------------------------------------------------- */
 
-/* The block from before the recording whose size is only inferred, and whose end would explain that address [17.3]. */
-static const initial_block *explains(const replay_device *d, uint64_t addr)
+/* The block from before the recording that ends where ours was put, and may end later than it seems: then our block has no
+ * room there [17.3]. Where anything ever came to lie behind it, its size is known (learn_sizes in seed.c). */
+static const initial_block *explains(const replay_device *d, uint64_t ours)
 {
     const initial_state *initial = d->initial;
     uint32_t low = 0;
     for (uint32_t span = initial->block_count; span > 0;) {
         const uint32_t half = span / 2;
-        if (initial->blocks[low + half].addr < addr) {
+        if (initial->blocks[low + half].addr < ours) {
             low += half + 1u;
             span -= half + 1u;
         } else {
             span = half;
         }
     }
-    if (low == 0) {
+    if (low == 0 || !initial->blocks[low - 1u].is_open) {
         return NULL;
     }
     const initial_block *block = &initial->blocks[low - 1u];
     const blockmap_entry *entry = blockmap_find(&d->map, block->addr);
-    const uint64_t rounded = vs_pool_round(d->pool, block->asked);
-    const uint64_t size = addr - block->addr;
     const bool is_there = entry != NULL && (entry->birth & ~BIRTH_PENDING) == BIRTH_INITIAL;
-    return block->size == 0 && is_there && size >= rounded && size - rounded <= LARGEST_SLACK &&
-                   size != vs_pool_block_size(d->pool, block_of(entry))
+    return is_there && vs_pool_block_size(d->pool, block_of(entry)) == ours - block->addr
                ? block
                : NULL;
 }
@@ -255,17 +252,18 @@ static bool is_corrected(const replay_device *d, uint64_t addr)
     return false;
 }
 
-static bool try_correction(replay_device *d, uint64_t addr)
+/* All that may be its own is: more than what lies there was never asked for. */
+static bool try_correction(replay_device *d, uint64_t ours)
 {
-    if (d->is_what_if || d->correction_count == MAX_CORRECTIONS) {
+    if (d->correction_count == MAX_CORRECTIONS) {
         return false;
     }
-    const initial_block *block = explains(d, addr);
+    const initial_block *block = explains(d, ours);
     if (block == NULL || is_corrected(d, block->addr)) {
         return false;
     }
     d->corrections[d->correction_count++] =
-        (size_correction){.addr = block->addr, .size = addr - block->addr};
+        (size_correction){.addr = block->addr, .size = ours - block->addr + REPLAY_SLACK};
     d->wants_restart = true;
     return true;
 }
@@ -322,7 +320,7 @@ static void finish_alloc(replay_device *d, const vs_pool_request *request, uint3
         keep_block(d, event, addr, block);
         return;
     }
-    if (try_correction(d, addr)) {
+    if (try_correction(d, ours)) {
         return;
     }
     replay_mismatch(d, MISS_ADDRESS, event,
@@ -411,18 +409,47 @@ static void before_request(replay_device *d, const vs_pool_request *request, uin
         empty_cache(d);
     }
     complete_before_search(d, request, terminal);
+    uint64_t place = 0;
     if (run.goes_back && !was_served &&
-        (vs_pool_would_hit(d->pool, request) || is_other_victim(d, request))) {
+        (vs_pool_would_hit(d->pool, request, &place) || is_other_victim(d, request))) {
         empty_cache(d);
     }
+}
+
+/* The recording may have begun while its first request was being worked off: the memory that a miss got is then part of
+ * the beginning, and a search would not have found it. True: the block stands where the recording has it. */
+static bool is_first_placed(replay_device *d, const vs_pool_request *request, uint32_t terminal)
+{
+    const uint64_t addr = replay_event(d, terminal)->addr;
+    vs_block block = {0};
+    if (d->at < terminal || d->initial->segment_count == 0 ||
+        !replay_is(d, terminal, VS_REC_ALLOC) || request->size_bytes == 0) {
+        return false;
+    }
+    uint64_t place = 0;
+    if (vs_pool_would_hit(d->pool, request, &place) && place == addr) {
+        return false;
+    }
+    if (!vs_pool_place(d->pool, d->now, addr, request, &block)) {
+        return false;
+    }
+    d->result.corrections++;
+    d->result.allocations++;
+    d->at = terminal + 1u;
+    keep_block(d, terminal, addr, block);
+    return true;
 }
 
 static void replay_one_request(replay_device *d, uint32_t terminal)
 {
     const vs_pool_request request = replay_request(d, replay_event(d, terminal));
+    const bool is_first = d->at == 0;
     d->has_complained = false;
     if (d->at < terminal) {
         before_request(d, &request, terminal);
+    }
+    if (is_first && is_first_placed(d, &request, terminal)) {
+        return;
     }
     d->terminal = terminal;
     vs_block block = {0};

@@ -264,8 +264,8 @@ vs_bytes vs_pool_round(const vs_pool *pool, vs_bytes asked_bytes);
 VS_MUST_CHECK bool vs_pool_drop_segment(vs_pool *pool, vs_ns now, uint64_t addr);
 /* From inside a driver's call: when the event that comes of it happened. Not before the time of the call in progress. */
 void vs_pool_set_now(vs_pool *pool, vs_ns now);
-/* Would this request be served from what is free now? Changes nothing that counts. */
-bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request);
+/* Would this request be served from what is free now, and where? Changes nothing that counts. */
+bool vs_pool_would_hit(vs_pool *pool, const vs_pool_request *request, uint64_t *out_addr);
 /* The segment that would go back first if this request missed and the driver had nothing, [6.2]. False: none of that kind. */
 bool vs_pool_oversize_victim(vs_pool *pool, const vs_pool_request *request, uint64_t *out_addr);
 /* Would it fit where this pending block lies, once that is free? */
