@@ -3,6 +3,8 @@
 
 #include "tests/support/trace_text.h"
 
+#include "tests/scratch.h"
+
 #define RMM "Thread,Time,Action,Pointer,Size,Stream\n"
 
 static void rmm_rows_become_blocks_by_address(void **state)
@@ -198,6 +200,40 @@ static void addresses_and_times_are_strict(void **state)
     }
 }
 
+static void tables_are_told_by_their_first_line(void **state)
+{
+    scratch *s = *state;
+
+    static const struct {
+        const char *text;
+        vs_trace_format format;
+    } tables[] = {
+        {"Thread,Time,Action,Pointer,Size,Stream\n", VS_TRACE_RMM},
+        {"1979932,14:21:19.998533,allocate,0x30a000000,256,0x2\n", VS_TRACE_RMM},
+        {"timestamp, memory.used [MiB]\n", VS_TRACE_SMI},
+        {"2024/01/31 12:34:56.789, NVIDIA L4, 1646, 24564\n", VS_TRACE_SMI},
+        {"GPU-12345678-aaaa, 97 %, 1646 MiB\n", VS_TRACE_SMI},
+        {"1646 MiB\n", VS_TRACE_SMI},
+        {"0, 1646\n", VS_TRACE_SMI},
+    };
+
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        vs_trace_format format = VS_TRACE_FORMAT_COUNT;
+        vs_err err = {0};
+        if (!vs_trace_detect(scratch_write(s, "table", tables[i].text), &format, &err)) {
+            scratch_fail(&err);
+        }
+        assert_int_equal(format, tables[i].format);
+    }
+    static const char *const others[] = {"a, b\n", "1646\n", "2024/01/31\n", "\xff\xfet"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        vs_trace_format format = VS_TRACE_FORMAT_COUNT;
+        vs_err err = {0};
+        assert_false(vs_trace_detect(scratch_write(s, "table", others[i]), &format, &err));
+        assert_error_says(&err, i < 3 ? "not a recording that is known" : "UTF-16");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +247,8 @@ int main(void)
         WITH_TEXT(samples_without_a_time_are_a_second_apart),
         WITH_TEXT(samples_that_cannot_be_used_are_counted),
         cmocka_unit_test(addresses_and_times_are_strict),
+        cmocka_unit_test_setup_teardown(tables_are_told_by_their_first_line, scratch_open,
+                                        scratch_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

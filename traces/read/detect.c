@@ -112,13 +112,31 @@ static bool detect_json(vs_str text, vs_trace_format *out, vs_err *err)
                    "memory timeline (a list of lists)");
 }
 
-/* "0, 1234" or "0, 1234 MiB", as `nvidia-smi --query-gpu=index,memory.used --format=csv,noheader` prints it. */
+/* "2024/01/31 12:34:56.789, ...", the timestamp of nvidia-smi. */
+static bool starts_with_date(vs_str line)
+{
+    static const char form[] = "dddd/dd/dd dd:dd:dd";
+    for (size_t i = 0; i < sizeof form - 1; i++) {
+        const bool is_digit = i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9';
+        const bool is_same = i < line.len && line.ptr[i] == form[i];
+        if (form[i] == 'd' ? !is_digit : !is_same) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A row as `nvidia-smi --query-gpu=... --format=csv,noheader` prints it: with a size in MiB, a timestamp, or as
+ * "0, 1234" with nounits. */
 static bool is_smi_row(vs_str line)
 {
     size_t i = 0;
     size_t fields = 1;
     size_t digits = 0;
-    while (i < line.len && strchr("0123456789, .:/MiB", line.ptr[i]) != NULL &&
+    if (contains(line, " MiB") || (starts_with_date(line) && contains(line, ","))) {
+        return true;
+    }
+    while (i < line.len && strchr("0123456789, .:/", line.ptr[i]) != NULL &&
            line.ptr[i] != '\0') {
         digits += line.ptr[i] >= '0' && line.ptr[i] <= '9';
         fields += line.ptr[i] == ',';
@@ -128,10 +146,17 @@ static bool is_smi_row(vs_str line)
            line.ptr[0] <= '9';
 }
 
+/* The header of an RMM log, or, where it was taken away, a row. */
+static bool is_rmm_line(vs_str line)
+{
+    return (contains(line, "Action") && contains(line, "Pointer") && contains(line, "Size")) ||
+           contains(line, ",allocate,") || contains(line, ",free,0x");
+}
+
 static bool detect_text(vs_str text, vs_trace_format *out)
 {
     const vs_str line = first_line(text);
-    if (vs_str_starts(line, "Thread,Time,Action,Pointer,Size,Stream")) {
+    if (is_rmm_line(line)) {
         *out = VS_TRACE_RMM;
         return true;
     }
@@ -211,6 +236,10 @@ static bool detect(vs_str head, vs_trace_format *out, vs_err *err)
     if (starts(head, "GGUF", 4)) {
         return vs_fail(err, VS_ERR_FORMAT,
                        "a GGUF file is a model and no recording; `inspect` reads those");
+    }
+    if (starts(head, "\xff\xfe", 2) || starts(head, "\xfe\xff", 2)) {
+        return vs_fail(err, VS_ERR_FORMAT,
+                       "a text in UTF-16, as PowerShell's > writes it: save it as UTF-8");
     }
     if (starts(head, "\xef\xbb\xbf", 3)) { /* a byte order mark */
         head.ptr += 3;
