@@ -5,6 +5,7 @@
  * comparison and the caller's stack still knows who did it. */
 #include "sim/tape/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define FIRST_ENTRIES 16u
@@ -198,6 +199,16 @@ uint32_t vs_tape_new_block(vs_tape *tape)
         return VS_NO_BLOCK;
     }
     return tape->block_count++;
+}
+
+void vs_tape_recording_begins(vs_tape *tape)
+{
+    const uint64_t count = tape_event_count(tape);
+    if (count > 0 && !vs_tape_has_failed(tape)) {
+        char text[VS_TEXT_BYTES] = {0};
+        (void)snprintf(text, sizeof text, "%" PRIu64, count);
+        vs_tape_set_meta(tape, "events_before", text);
+    }
 }
 
 /* ---- events and spans ------------------------------------------------------------------ */

@@ -115,6 +115,7 @@ static bool open_devices(maker *m, vs_err *err)
             return false;
         }
     }
+    vs_tape_recording_begins(m->tape);
     return true;
 }
 

@@ -240,6 +240,8 @@ static bool start(const replayer *r, replay_device *d, vs_tape *tape)
     d->page_done = 0;
     d->now = r->now;
     d->wants_restart = false;
+    d->doubts = 0;
+    d->last_doubt = 0;
     d->is_lost = false;
     d->has_complained = false;
     d->recorded_reserved = before.initial_reserved_bytes;
@@ -464,6 +466,7 @@ static bool run_on_tape(replayer *r, vs_err *err)
         return false;
     }
     bool is_well = start_on_tape(r, tape);
+    vs_tape_recording_begins(tape);
     replay_device *d = is_well ? next_device(r) : NULL;
     while (d != NULL) {
         one_step(r, d);

@@ -10,6 +10,8 @@
  * card whose tape has no segments, or does not tell where they are, gets one around each block: viewers need to know
  * where a block lies.
  *
+ * What was there before a recording began has no entries, as in a snapshot of PyTorch: it is in the segments, or its free tells.
+ *
  * A block is shown as what it is for in the end: staging that became a weight is a weight. An entry also has "category",
  * which the official viewer takes colours from. That viewer
  * (pytorch/pytorch torch/utils/viz/MemoryViz.js, annotate_snapshot) fails when there are categories and none of them is
@@ -259,8 +261,13 @@ static void put_traces(snapshot_writer *w)
         pickle_item(&w->p);
         pickle_list(&w->p);
         for (uint32_t i = 0; i < w->tl->event_count; i++) {
-            if (w->tl->event_device[i] == w->cards[card]) {
+            if (w->tl->event_device[i] != w->cards[card]) {
+                continue;
+            }
+            if (i >= w->events_before) {
                 put_event(w, i, w->has_segments[card]);
+            } else if (w->tl->event_kind[i] == VS_EV_FREE_REQUESTED) {
+                w->block_states[w->tl->event_block[i]] |= BLOCK_IS_PENDING;
             }
         }
         pickle_close(&w->p);
@@ -417,11 +424,11 @@ static void look_ahead(snapshot_writer *w)
     }
 }
 
-static uint64_t epoch_of(const vs_timeline *tl)
+/* A fact that is a number; 0: it is not there. */
+static uint64_t number_of(const vs_timeline *tl, const char *key)
 {
-    const char *text = vs_timeline_meta(tl, "epoch_ns");
-    const uint64_t epoch_ns = text == NULL ? 0 : strtoull(text, NULL, 10);
-    return epoch_ns > 0 ? epoch_ns : EPOCH_NS;
+    const char *text = vs_timeline_meta(tl, key);
+    return text == NULL ? 0 : strtoull(text, NULL, 10);
 }
 
 static bool write_all(snapshot_writer *w, vs_err *err)
@@ -446,7 +453,9 @@ static bool write_to(vs_outfile *out, const vs_timeline *tl, vs_arena *scratch, 
     }
     w->tl = tl;
     w->scratch = scratch;
-    w->epoch_ns = epoch_of(tl);
+    w->epoch_ns = number_of(tl, "epoch_ns");
+    w->epoch_ns = w->epoch_ns > 0 ? w->epoch_ns : EPOCH_NS;
+    w->events_before = number_of(tl, "events_before"); /* vs_tape_recording_begins */
     w->names = VS_ARRAY(scratch, snapshot_name, tl->string_count);
     w->block_states = VS_ARRAY(scratch, uint8_t, tl->block_count);
     if (w->names == NULL || w->block_states == NULL) {

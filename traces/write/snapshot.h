@@ -68,6 +68,8 @@ typedef struct {
     snapshot_name *names;  /* per string */
     uint8_t *block_states; /* per block */
     uint64_t epoch_ns;
+    uint64_t
+        events_before;    /* the first events, from before a recording: they have no entries */
     uint64_t entry_count; /* of all traces */
     uint64_t entry_bytes; /* their sizes, added up modulo 2^32 */
     uint64_t segment_count;

@@ -133,6 +133,9 @@ uint8_t vs_tape_add_device(vs_tape *tape, vs_device_kind kind, const char *name,
 /* A lane: something that does one thing at a time (disk, cpu 1, pcie h2d, gpu). */
 uint16_t vs_tape_add_lane(vs_tape *tape, const char *name);
 uint32_t vs_tape_new_block(vs_tape *tape);
+/* What was appended so far was there before a recording began: the fact "events_before" tells how many events that are, if
+ * any. A format that lists what was recorded leaves them out. */
+void vs_tape_recording_begins(vs_tape *tape);
 /* Times must not decrease from call to call. O(1). */
 void vs_tape_event(vs_tape *tape, const vs_event *event);
 /* Work on a lane in [start_ns, end_ns), end >= start; may be appended in any order and may
