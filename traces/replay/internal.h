@@ -57,9 +57,9 @@ typedef struct {
     vs_bytes asked;
     vs_bytes size; /* 0: only its request is known */
     uint32_t stack;
+    vs_bytes most; /* size 0: it is anything from the rounded request to this; 0: it is that */
     uint32_t freed_at; /* event that completes its free; UINT32_MAX: none does */
     bool is_pending;
-    bool is_open; /* up to 1 MiB of what is behind it may be its own, nothing tells */
 } initial_block;
 
 typedef struct {
@@ -139,6 +139,8 @@ struct replay_device {
     uint32_t correction_count;
     uint32_t learned_count; /* sizes other than the rule's, read off the recording beforehand */
     bool has_learned;
+    uint32_t doubts;     /* snapshot markers that unknown sizes explain */
+    uint64_t last_doubt; /* recorded minus ours at the last of them, modulo 2^64 */
     bool wants_restart;
     bool stop_at_mismatch;
     bool is_lost; /* it cannot be followed any more */

@@ -41,7 +41,7 @@ static uint32_t open_ends_of(const replay_device *d, const initial_segment *segm
         }
         const uint64_t limit = is_last ? room - 1u : room; /* nothing begins at the very end */
         const uint64_t most = rounded + REPLAY_SLACK < limit ? rounded + REPLAY_SLACK : limit;
-        block->is_open = size_by_rule(d, rounded, room) == rounded;
+        block->most = rounded + REPLAY_SLACK < room ? rounded + REPLAY_SLACK : room;
         ends[count++] = (open_end){.from = block->addr + rounded,
                                    .to = block->addr + most,
                                    .by_rule = size_by_rule(d, rounded, room),
@@ -96,7 +96,7 @@ static bool learn_sizes(replay_device *d)
                             : NULL;
         if (end != NULL && end->block->size == 0 && i < end->block->freed_at) {
             end->block->size = event->addr - end->block->addr;
-            end->block->is_open = false;
+            end->block->most = 0;
             d->learned_count += end->block->size != end->by_rule;
         }
     }

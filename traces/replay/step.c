@@ -11,6 +11,7 @@
 #include "traces/replay/internal.h"
 
 #define MAX_ANCHORS 4096u /* each walks all blocks */
+#define MAX_DOUBTS  4096u /* the same */
 
 /* ---- differences ---------------------------------------------------------------------------- */
 
@@ -216,6 +217,14 @@ static void force_until(replay_device *d, uint32_t end)
 
 /* ---- placing --------------------------------------------------------------------------------------------- */
 
+/* 0: it is gone. */
+static vs_bytes size_now(const replay_device *d, const initial_block *block)
+{
+    const blockmap_entry *entry = blockmap_find(&d->map, block->addr);
+    const bool is_there = entry != NULL && (entry->birth & ~BIRTH_PENDING) == BIRTH_INITIAL;
+    return is_there ? vs_pool_block_size(d->pool, block_of(entry)) : 0;
+}
+
 /* The block from before the recording that ends where ours was put, and may end later than it seems: then our block has no
  * room there [17.3]. Where anything ever came to lie behind it, its size is known (learn_sizes in seed.c). */
 static const initial_block *explains(const replay_device *d, uint64_t ours)
@@ -231,13 +240,9 @@ static const initial_block *explains(const replay_device *d, uint64_t ours)
             span = half;
         }
     }
-    if (low == 0 || !initial->blocks[low - 1u].is_open) {
-        return NULL;
-    }
-    const initial_block *block = &initial->blocks[low - 1u];
-    const blockmap_entry *entry = blockmap_find(&d->map, block->addr);
-    const bool is_there = entry != NULL && (entry->birth & ~BIRTH_PENDING) == BIRTH_INITIAL;
-    return is_there && vs_pool_block_size(d->pool, block_of(entry)) == ours - block->addr
+    const initial_block *block = low == 0 ? NULL : &initial->blocks[low - 1u];
+    return block != NULL && ours - block->addr < block->most &&
+                   size_now(d, block) == ours - block->addr
                ? block
                : NULL;
 }
@@ -263,7 +268,7 @@ static bool try_correction(replay_device *d, uint64_t ours)
         return false;
     }
     d->corrections[d->correction_count++] =
-        (size_correction){.addr = block->addr, .size = ours - block->addr + REPLAY_SLACK};
+        (size_correction){.addr = block->addr, .size = block->most};
     d->wants_restart = true;
     return true;
 }
@@ -492,10 +497,35 @@ static void replay_loose_run(replay_device *d)
     force_until(d, end);
 }
 
+/* Whether sizes from before the recording that nothing tells explain another sum. */
+static bool is_in_doubt(replay_device *d, uint64_t recorded, uint64_t ours)
+{
+    uint64_t least = ours;
+    uint64_t most = ours;
+    for (uint32_t i = 0; i < d->initial->block_count && d->doubts < MAX_DOUBTS; i++) {
+        const initial_block *block = &d->initial->blocks[i];
+        const vs_bytes size = block->most != 0 ? size_now(d, block) : 0;
+        if (size != 0) {
+            least -= size - vs_pool_round(d->pool, block->asked);
+            most += block->most > size ? block->most - size : 0;
+        }
+    }
+    if (recorded < least || recorded > most) {
+        return false;
+    }
+    d->doubts++;
+    if (recorded - ours != d->last_doubt) {
+        d->result.corrections++;
+        d->last_doubt = recorded - ours;
+    }
+    return true;
+}
+
 static void step_snapshot(replay_device *d)
 {
     const uint64_t ours = vs_pool_get_stats(d->pool)->active_bytes[VS_STAT_ALL].current;
-    if (replay_event(d, d->at)->size != ours) {
+    const uint64_t recorded = replay_event(d, d->at)->size;
+    if (recorded != ours && !is_in_doubt(d, recorded, ours)) {
         replay_mismatch(d, MISS_ALLOCATED, d->at, "active bytes at a snapshot",
                         replay_event(d, d->at)->size, ours);
     }

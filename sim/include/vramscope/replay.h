@@ -60,8 +60,9 @@ typedef struct {
     uint64_t allocated_mismatches;
     uint64_t reserved_mismatches;
     uint64_t segment_mismatches;
-    uint64_t
-        corrections; /* sizes of blocks from before the recording that its addresses put right, and re-anchored blocks */
+    /* What the recording put right about the state before it: sizes of blocks other than the rule of [17.3] says, the place
+     * of a request that was under way when it began, sums at snapshots that only such sizes explain; and re-anchored blocks. */
+    uint64_t corrections;
     bool has_mismatch;
     vs_replay_difference first_mismatch;
     vs_bytes peak_allocated_bytes;
