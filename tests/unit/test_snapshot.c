@@ -98,7 +98,7 @@ static void entries_of_every_action_are_read(void **state)
                                           "segment_unmap", "snapshot"};
     pk_begin_trace(&f->p);
     for (unsigned i = 0; i < 8; i++) {
-        pk_begin_entry(&f->p, actions[i], UINT64_C(0x7f0000000000) + i, 512 * i);
+        pk_begin_entry(&f->p, actions[i], UINT64_C(0x7f0000000000) + i, UINT64_C(512) * i);
         pk_key_int(&f->p, "stream", i / 4);
         pk_ops(&f->p, "u");
     }

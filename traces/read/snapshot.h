@@ -202,6 +202,7 @@ typedef struct {
     snap_word *stack;
     uint32_t stack_count;
     uint32_t stack_room;
+    uint32_t objects_below; /* no container that is not settled is on the stack from here on */
     uint32_t marks[SNAP_MAX_DEPTH];
     uint32_t mark_count;
     vs_rows memo; /* words */

@@ -130,6 +130,7 @@ bool snap_push_new(snap_machine *m, snap_kind state)
         return false;
     }
     *object = state;
+    m->objects_below = m->stack_count + 1;
     return snap_push(m, snap_make(W_OBJECT, m->objects.count - 1));
 }
 
@@ -230,13 +231,12 @@ static bool grow_ids(snap_machine *m, uint64_t count)
 static bool are_frames(snap_machine *m, const snap_word *words, uint64_t count)
 {
     uint32_t *const ids = m->ids;
+    snap_word other = 0; /* gathered, since a branch for each frame costs more than the rest */
     for (uint64_t i = 0; i < count; i++) {
-        if (snap_kind_of(words[i]) != W_FRAME) {
-            return false;
-        }
+        other |= words[i] ^ (snap_word)W_FRAME;
         ids[i] = (uint32_t)snap_index(words[i]);
     }
-    return true;
+    return snap_kind_of(other) == W_NONE;
 }
 
 static bool are_plain(const snap_word *words, uint64_t count)
@@ -379,6 +379,9 @@ bool snap_settle_object(snap_machine *m, snap_word word, snap_word *out)
 
 bool snap_settle(snap_machine *m, uint32_t from)
 {
+    if (m->objects_below <= from) {
+        return true;
+    }
     for (uint32_t i = from; i < m->stack_count; i++) {
         if (snap_kind_of(m->stack[i]) == W_OBJECT &&
             !snap_settle_object(m, m->stack[i], &m->stack[i])) {
@@ -386,12 +389,14 @@ bool snap_settle(snap_machine *m, uint32_t from)
         }
     }
     truncate_pending(m, from);
+    m->objects_below = from;
     return true;
 }
 
 void snap_drop(snap_machine *m, uint32_t from)
 {
     truncate_pending(m, from);
+    m->objects_below = from < m->objects_below ? from : m->objects_below;
     m->stack_count = from;
 }
 

@@ -324,56 +324,14 @@ bool snap_get(snap_machine *m, uint64_t index)
     return snap_push(m, *entry);
 }
 
-/* What a memo read of settled values pushes; W_ABSENT where it takes more than that. */
-static inline snap_word memo_peek(const snap_machine *m, uint64_t index)
-{
-    if (index >= m->memo.count) {
-        return W_ABSENT;
-    }
-    const uint8_t *const chunk = m->memo.chunks[index >> WORD_SHIFT];
-    snap_word word = 0;
-    memcpy(&word, chunk + (index & ((UINT64_C(1) << WORD_SHIFT) - 1)) * sizeof word,
-           sizeof word);
-    return snap_kind_of(word) == W_OBJECT ? W_ABSENT : word;
-}
-
-/* Stacks are long runs of these two opcodes, so they are taken together, as far as they need nothing but a push. What they
- * leave is for the loop. Most are long ones in a row: then the place of the next is known before this one is read, which makes it
- * twice as fast as to choose between 2 and 5 each time. */
-static bool get_more(snap_machine *m)
-{
-    const uint8_t *at = m->in->at;
-    const uint8_t *const end = m->in->end;
-    snap_word *top = m->stack + m->stack_count;
-    const snap_word *const stack_end = m->stack + m->stack_room;
-    bool goes_on = true;
-    while (goes_on && end - at >= 5 && top < stack_end) {
-        snap_word word = W_ABSENT;
-        while (end - at >= 5 && top < stack_end && *at == 'j' &&
-               (word = memo_peek(m, little4(at + 1))) != W_ABSENT) {
-            *top++ = word;
-            at += 5;
-        }
-        goes_on = end - at >= 5 && top < stack_end && *at == 'h' &&
-                  (word = memo_peek(m, at[1])) != W_ABSENT;
-        if (goes_on) {
-            *top++ = word;
-            at += 2;
-        }
-    }
-    m->in->at = at;
-    m->stack_count = (uint32_t)(top - m->stack);
-    return true;
-}
-
 static bool op_binget(snap_machine *m, const uint8_t *args)
 {
-    return snap_get(m, args[0]) && get_more(m);
+    return snap_get(m, args[0]);
 }
 
 static bool op_long_binget(snap_machine *m, const uint8_t *args)
 {
-    return snap_get(m, little4(args)) && get_more(m);
+    return snap_get(m, little4(args));
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
@@ -902,6 +860,92 @@ static bool step(snap_machine *m)
     return row->run(m, args);
 }
 
+/* ---- what only pushes --------------------------------------------------------------------------------------------------------- */
+
+/* Most opcodes push a small integer or what the memo holds. They are taken here without the table, with everything in
+ * registers: the machine's own fields would have to be read again after each push. What needs more than a push is left for
+ * the table: negative and long integers, containers that are not settled, errors. */
+typedef struct {
+    const uint8_t *at;
+    const uint8_t *last; /* an opcode up to here and its argument are in the window */
+    snap_word *top;
+    const snap_word *stack_end;
+    uint8_t *const *memo;
+    uint64_t memo_count;
+} push_run;
+
+#define PUSH_BYTES 10 /* the longest opcode taken: LONG1 with 8 bytes looked at */
+
+static inline bool push_memo(push_run *r, uint64_t index, unsigned op_bytes)
+{
+    if (index >= r->memo_count) {
+        return false;
+    }
+    const uint8_t *const chunk = r->memo[index >> WORD_SHIFT];
+    snap_word word = 0;
+    memcpy(&word, chunk + (index & ((UINT64_C(1) << WORD_SHIFT) - 1)) * sizeof word,
+           sizeof word);
+    if (snap_kind_of(word) >= W_ABSENT) {
+        return false;
+    }
+    *r->top++ = word;
+    r->at += op_bytes;
+    return true;
+}
+
+static inline bool push_small(push_run *r, uint64_t value, unsigned op_bytes)
+{
+    *r->top++ = snap_make(W_INT, value);
+    r->at += op_bytes;
+    return true;
+}
+
+/* LONG1 of 1 to 7 bytes that is not negative. */
+static inline bool push_address(push_run *r)
+{
+    const unsigned count = r->at[1];
+    if (count - 1 > 6 || r->at[1 + count] >= 0x80) {
+        return false;
+    }
+    return push_small(r, little8(r->at + 2) & (UINT64_MAX >> (64 - 8 * count)), 2 + count);
+}
+
+static inline bool push_next(push_run *r)
+{
+    switch (*r->at) {
+    case 'h': return push_memo(r, r->at[1], 2);
+    case 'j': return push_memo(r, little4(r->at + 1), 5);
+    case 'K': return push_small(r, r->at[1], 2);
+    case 'M': return push_small(r, r->at[1] | (unsigned)r->at[2] << 8, 3);
+    case 'J': return r->at[4] < 0x80 && push_small(r, little4(r->at + 1), 5);
+    case 0x8a: return push_address(r);
+    default: return false;
+    }
+}
+
+/* Stacks are runs of LONG_BINGET: the place of the next one is known before this one is read. */
+static inline void push_gets(push_run *r)
+{
+    while (r->at <= r->last && r->top < r->stack_end && *r->at == 'j' &&
+           push_memo(r, little4(r->at + 1), 5)) {}
+}
+
+static void push_many(snap_machine *m)
+{
+    vs_input *const in = m->in;
+    push_run r = {.at = in->at,
+                  .last = in->end - PUSH_BYTES,
+                  .top = m->stack + m->stack_count,
+                  .stack_end = m->stack + m->stack_room,
+                  .memo = m->memo.chunks,
+                  .memo_count = m->memo.count};
+    while (r.at <= r.last && r.top < r.stack_end && push_next(&r)) {
+        push_gets(&r);
+    }
+    in->at = r.at;
+    m->stack_count = (uint32_t)(r.top - m->stack);
+}
+
 /* Reads more when the next opcode may not be whole. */
 static bool fill(snap_machine *m)
 {
@@ -926,10 +970,10 @@ bool snap_run_pickle(snap_machine *m)
 {
     const vs_input *const in = m->in;
     while (!m->is_stopped) {
-        if (in->end - in->at < 9 && !fill(m)) {
-            return false;
+        if (in->end - in->at >= PUSH_BYTES) {
+            push_many(m);
         }
-        if (!step(m)) {
+        if ((in->end - in->at < PUSH_BYTES && !fill(m)) || !step(m)) {
             return false;
         }
     }
