@@ -471,6 +471,9 @@ static void replay_one_request(replay_device *d, uint32_t terminal)
         return;
     }
     if (d->at < terminal) {
+        if (block.id != 0 && try_correction(d, vs_pool_block_addr(d->pool, block))) {
+            return; /* it should have missed */
+        }
         force_until(d, terminal);
         if (d->is_lost) {
             return;
