@@ -212,6 +212,24 @@ static void a_card_without_segments_gets_one_around_each_block(void **state)
     assert_int_equal(rec->blocks[rec->devices[0].segments[0].block_first].size, 512);
 }
 
+static void what_was_there_before_a_recording_has_no_entries(void **state)
+{
+    fixture *f = *state;
+    put_segment(f, VS_EV_SEGMENT_ALLOC, 0, 2 * VS_MIB);
+    const uint32_t first = put_alloc(f, f->gpu, BASE, 512, 512);
+    const uint32_t pending = put_alloc(f, f->gpu, BASE + 512, 512, 512);
+    (void)put_alloc(f, f->gpu, BASE + 1024, 512, 512);
+    put_of_block(f, VS_EV_FREE_REQUESTED, pending);
+    vs_tape_recording_begins(f->tape);
+    put_of_block(f, VS_EV_FREE, pending);
+    put_of_block(f, VS_EV_FREE, first);
+    const vs_recording *rec = recorded(f);
+    ASSERT_ACTIONS(rec, 0, "free_completed", "free_requested", "free_completed");
+    assert_int_equal(rec->devices[0].segment_count, 1);
+    assert_int_equal(rec->devices[0].segments[0].allocated, 512);
+    assert_string_equal(vs_timeline_meta(rec->own, "events_before"), "5");
+}
+
 static void segments_that_lie_nowhere_are_left_out(void **state)
 {
     fixture *f = *state;
@@ -340,6 +358,7 @@ int main(void)
         TEST(mapped_pages_that_follow_each_other_are_one_segment),
         TEST(what_was_given_back_and_taken_again_is_there_once),
         TEST(a_card_without_segments_gets_one_around_each_block),
+        TEST(what_was_there_before_a_recording_has_no_entries),
         TEST(segments_that_lie_nowhere_are_left_out),
         TEST(a_block_is_named_by_what_it_is_for_in_the_end),
         TEST(running_out_of_memory_tells_what_was_free_and_asked),
