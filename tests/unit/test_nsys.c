@@ -324,6 +324,14 @@ static void names_looked_up_without_an_index_run_into_the_limit(void **state)
             "takes more steps than");
 }
 
+static void a_value_beyond_the_limit_is_named(void **state)
+{
+    refused(state,
+            "CREATE TABLE StringIds(id INTEGER PRIMARY KEY, value TEXT);"
+            "INSERT INTO StringIds VALUES(3, hex(zeroblob(9000000)));" NSYS_KERNEL,
+            "StringIds: a value or row of more than 16 MiB");
+}
+
 static void bytes_that_are_no_database_are_an_error(void **state)
 {
     reading r = open_reading(state);
@@ -420,6 +428,7 @@ int main(void)
         TEST(a_view_in_place_of_a_table_is_not_run),
         TEST(a_generated_column_is_not_computed),
         TEST(names_looked_up_without_an_index_run_into_the_limit),
+        TEST(a_value_beyond_the_limit_is_named),
         TEST(bytes_that_are_no_database_are_an_error),
         TEST(a_file_with_any_name_is_read_and_nothing_is_left_beside_it),
         TEST(a_file_that_is_cut_off_says_how_much_is_missing),

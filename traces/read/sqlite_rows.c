@@ -45,6 +45,12 @@ bool sq_fail(sq_base *base, const char *table)
                        table);
     }
     const int status = sqlite3_extended_errcode(base->handle);
+    if ((status & 0xff) == SQLITE_TOOBIG) {
+        return vs_fail(base->err, VS_ERR_LIMIT,
+                       "%s: a value or row of more than 16 MiB, the most "
+                       "that is read",
+                       table);
+    }
     return vs_fail(base->err, code_of(status),
                    "%s: SQLite cannot read it (%.200s); export the report again: nsys export "
                    "--type sqlite",
