@@ -139,7 +139,9 @@ static void tell_lost(const convert_args *args, const vs_opened_trace *opened)
     const char *source = vs_timeline_meta(&opened->timeline, "source");
     const bool is_new =
         opened->format == VS_TRACE_SNAPSHOT && source != NULL && strcmp(source, args->in) == 0;
-    const char *stacks = is_new ? "the frames of stacks but the one that names a block" : NULL;
+    const char *stacks =
+        is_new ? "the frames of stacks but the one that names a block, nor for annotations"
+               : NULL;
     if (lost != NULL || stacks != NULL) {
         fprintf(stderr, "vramscope: %s has no place for %s%s%s\n", targets[args->target].label,
                 lost != NULL ? lost : "", lost != NULL && stacks != NULL ? ", nor for " : "",
