@@ -1,12 +1,13 @@
 #!/bin/bash
 # The same inputs give the same bytes: every scenario, twice, by gcc and clang at -O0 and -O2.
 #
-# usage: determinism.sh     BUILD is the build folder, MAKE the make to use
+# usage: determinism.sh     BUILD is the build folder, GCC_BUILD that of gcc with -Werror, MAKE the make to use
 # Compares whole tapes with the first one made. Prints TAP, a line for each scenario.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export LC_ALL=C
 build=${BUILD:-build}
+gcc_build=${GCC_BUILD:-$build/gcc}
 make=${MAKE:-make}
 work=$build/determinism
 rm -rf "$work"
@@ -37,7 +38,7 @@ build_one() { # folder, arguments of make
     }
     programs+=("$folder/vramscope")
 }
-build_one gcc CC=gcc WERROR=-Werror
+build_one "${gcc_build#"$build"}" CC=gcc WERROR=-Werror
 build_one clang CC=clang WERROR=-Werror
 build_one gcc-O0 CC=gcc CFLAGS=-O0 CPPFLAGS=-U_FORTIFY_SOURCE
 build_one clang-O0 CC=clang CFLAGS=-O0 CPPFLAGS=-U_FORTIFY_SOURCE

@@ -13,7 +13,7 @@ tidy_one() {
     local headers key log
     headers=$(clang -MM "$@" "$file" 2>/dev/null | tr -d '\\\n' | cut -d: -f2-)
     # shellcheck disable=SC2086 # a list of words on purpose
-    key=$({ echo "$*"; cat .clang-tidy $file $headers; } | sha256sum | cut -c1-40)
+    key=$({ echo "$*"; cat .clang-tidy tests/.clang-tidy $file $headers; } | sha256sum | cut -c1-40)
     [ -e "$cache/$key" ] && return 0
     if log=$(clang-tidy --quiet "$file" -- "$@" 2>&1); then
         touch "$cache/$key"
