@@ -86,7 +86,8 @@ static void what_ends_early_is_cut(void **state)
 {
     (void)state;
     static const char *const cut[] = {
-        "", " ", "{", "[1", "[1,", "{\"a", "{\"a\"", "{\"a\":", "\"abc", "\"abc\\", "[\"a\\\""};
+        "",      " ",       "{",        "[1", "[1,", "{\"a", "{\"a\"", "{\"a\":",
+        "\"abc", "\"abc\\", "[\"a\\\"", "[-", "[1.", "[12",  "[tr",    "{\"a\":nul"};
     for (size_t i = 0; i < sizeof cut / sizeof cut[0]; i++) {
         char got[TOKENS_MAX] = {0};
         tokens_of(cut[i], got);

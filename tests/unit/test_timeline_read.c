@@ -98,6 +98,8 @@ static void a_file_that_is_cut_is_used_as_far_as_it_goes(void **state)
     const vs_recording *rec = trace_text_read(t, read_timeline, "[[1,2,10,0],[2,2,20,0],[3,2");
     assert_int_equal(rec->devices[0].event_count, 2);
     trace_text_notes(rec, "ends at byte 27; the 2 rows before it are used");
+    rec = trace_text_read(t, read_timeline, "[[1,2,10,0],[2,4,-");
+    assert_int_equal(rec->devices[0].event_count, 1);
     rec = trace_text_read(t, read_timeline, "[[1,2],[[0,1,1,1,1,1,1,1,1],[0,1");
     assert_int_equal(rec->devices[0].event_count, 8);
     trace_text_refuse(t, read_timeline, "[[1,2,10", "cut before its first row");

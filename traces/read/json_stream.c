@@ -241,6 +241,12 @@ static inline bool is_wordy(uint8_t c)
     return is_digit(c) || is_letter(c) || c == '-' || c == '+' || c == '.';
 }
 
+/* More of a number or word may come behind p: inside a container, the last byte of a file cannot be its end. */
+static inline bool is_open_at(const json_walk *w, const uint8_t *p)
+{
+    return p == w->end && (!w->is_last || w->depth > 0);
+}
+
 /* A word, or something that begins like a number and is none. */
 static json_token take_word(json_walk *w)
 {
@@ -251,7 +257,7 @@ static json_token take_word(json_walk *w)
     if (p == w->at) {
         return bad(w, "expected a value");
     }
-    if (p == w->end && !w->is_last) {
+    if (is_open_at(w, p)) {
         return JSON_CUT;
     }
     w->text = (vs_str){(const char *)w->at, (size_t)(p - w->at)};
@@ -267,7 +273,7 @@ static json_token take_word(json_walk *w)
 static inline json_token take_scalar(json_walk *w)
 {
     const uint8_t *const p = end_of_number(w->at, w->end);
-    if (p == NULL || (p < w->end && is_wordy(*p)) || (p == w->end && !w->is_last)) {
+    if (p == NULL || (p < w->end && is_wordy(*p)) || is_open_at(w, p)) {
         return take_word(w);
     }
     w->text = (vs_str){(const char *)w->at, (size_t)(p - w->at)};
