@@ -1,5 +1,5 @@
 #!/bin/bash
-# The two stories this program tells, with pictures under build/demo. `make demo` builds first.
+# The stories this program tells, with pictures under build/demo. `make demo` builds first.
 #
 # Opens a window at the end only for a person at a terminal with a display.
 set -eu
@@ -35,6 +35,17 @@ echo "Story 2. Mixtral-8x7B quantised while it loads, on 48 GiB: the copies that
 mapfile -t to < <(png story2-mixtral-8x7b.png)
 show vramscope compare mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB \
     --vary async=on,off "${to[@]}"
+
+echo
+echo "Story 3. A recording (here of the sequential load, written as PyTorch writes them): would it have fitted on 24 GiB?"
+echo "And how far is a prediction that takes the copies to run ahead from what was recorded?"
+mixtral=(mixtral-8x7b --quant bnb-nf4-dq --quant-experts axolotl --no-warmup --gpu 48GiB)
+recording=$pictures/story3-sequential.pickle
+"$out/vramscope" sim "${mixtral[@]}" --no-async --snapshot "$recording" >/dev/null 2>&1
+"$out/vramscope" sim "${mixtral[@]}" --async --print-scenario >"$pictures/story3-prefetched.json"
+show vramscope replay "$recording" --capacity 24GiB
+mapfile -t to < <(png story3-check.png)
+show vramscope check "$recording" --against "$pictures/story3-prefetched.json" "${to[@]}"
 
 echo
 if [ "$have_viewer" = yes ]; then
