@@ -54,8 +54,11 @@ static void put_what_if(vs_jwriter *w, const vs_replay_device *d)
     } else {
         vs_jw_null(w, "room_bytes");
     }
-    vs_jw_i64(w, "saved_reserved_bytes",
-              (int64_t)d->recorded_peak_reserved_bytes - (int64_t)d->peak_reserved_bytes);
+    /* Where it ran out, of the events up to there. */
+    vs_jw_i64(
+        w, "saved_reserved_bytes",
+        (int64_t)(d->fits ? d->recorded_peak_reserved_bytes : d->recorded_peak_so_far_bytes) -
+            (int64_t)d->peak_reserved_bytes);
 }
 
 static void put_device(vs_jwriter *w, const vs_replay_device *d, bool is_what_if)

@@ -77,24 +77,46 @@ static void beginning(vs_outfile *out, const vs_replay_device *d)
                       size(d->initial_allocated_bytes, allocated), d->initial_blocks,
                       plural(d->initial_blocks));
     if (d->corrections != 0) {
-        vs_outfile_printf(out, "  corrections    %" PRIu64 "\n", d->corrections);
+        vs_outfile_printf(out,
+                          "  %" PRIu64 " correction%s to that beginning, from what the "
+                          "recording shows later\n",
+                          d->corrections, plural(d->corrections));
     }
 }
 
 /* ---- held against the recording -------------------------------------------------------------------- */
+
+static void put_value(vs_outfile *out, vs_replay_unit unit, uint64_t value)
+{
+    char text[VS_TEXT_BYTES];
+    if (unit == VS_REPLAY_BYTES && value < VS_KIB) {
+        vs_outfile_printf(out, "%" PRIu64 " B", value);
+    } else if (unit == VS_REPLAY_BYTES) {
+        vs_outfile_printf(out, "%s (%" PRIu64 " B)", size(value, text), value);
+    } else if (unit == VS_REPLAY_NUMBER) {
+        vs_outfile_printf(out, "%" PRIu64, value);
+    } else if (value == 0) {
+        vs_outfile_printf(out, "none");
+    } else {
+        vs_outfile_printf(out, "at 0x%" PRIx64, value);
+    }
+}
 
 static void first_difference(vs_outfile *out, const replay_run *run, const vs_replay_device *d)
 {
     const vs_replay_difference *m = &d->first_mismatch;
     vs_outfile_printf(out, "  first difference: ");
     if (m->event >= d->events) {
-        vs_outfile_printf(out, "at the end");
+        vs_outfile_printf(out, "in the lists at the end");
     } else {
         vs_outfile_printf(out, "event %" PRIu32 " of %" PRIu64, m->event, d->events);
         put_time(out, run, d, m->event);
     }
-    vs_outfile_printf(out, ", %s: recorded 0x%" PRIx64 ", ours 0x%" PRIx64 "\n", m->what,
-                      m->recorded, m->ours);
+    vs_outfile_printf(out, ", %s: recorded ", m->what);
+    put_value(out, m->unit, m->recorded);
+    vs_outfile_printf(out, ", ours ");
+    put_value(out, m->unit, m->ours);
+    vs_outfile_printf(out, "\n");
 }
 
 static void row(vs_outfile *out, const char *what, vs_bytes recorded, vs_bytes ours)
@@ -111,9 +133,14 @@ static void put_oom(vs_outfile *out, const replay_run *run, const vs_replay_devi
     char left[VS_TEXT_BYTES];
     char reserved[VS_TEXT_BYTES];
     char allocated[VS_TEXT_BYTES];
-    vs_outfile_printf(out, "  out of memory at event %" PRIu32 " of %" PRIu64, d->oom_event,
-                      d->events);
-    put_time(out, run, d, d->oom_event);
+    if (d->is_oom_before) {
+        vs_outfile_printf(out, "  out of memory: what was there before the recording began "
+                               "does not fit");
+    } else {
+        vs_outfile_printf(out, "  out of memory at event %" PRIu32 " of %" PRIu64, d->oom_event,
+                          d->events);
+        put_time(out, run, d, d->oom_event);
+    }
     vs_outfile_printf(
         out, "\n    tried to allocate %s, %s free; %s reserved, of which %s allocated\n",
         size(oom->attempted_bytes, tried), size(oom->free_bytes, left),
@@ -194,8 +221,12 @@ static void what_if(vs_outfile *out, const replay_run *run, const vs_replay_devi
         put_oom(out, run, d);
     }
     vs_outfile_printf(out, "  %-22s %14s %14s\n", "", "recorded", "then");
-    row(out, d->fits ? "peak reserved" : "peak reserved up to it",
-        d->recorded_peak_reserved_bytes, d->peak_reserved_bytes);
+    if (d->fits) {
+        row(out, "peak reserved", d->recorded_peak_reserved_bytes, d->peak_reserved_bytes);
+    } else {
+        row(out, "peak reserved up to it", d->recorded_peak_so_far_bytes,
+            d->peak_reserved_bytes);
+    }
     if (d->fits) {
         saved(out, d);
     }
@@ -235,7 +266,9 @@ static void put_device(vs_outfile *out, const replay_run *run, const vs_replay_d
     }
     vs_outfile_printf(out, "\n");
     if (!d->is_comparable) {
-        vs_outfile_printf(out, "  not comparable: %s\n", d->reason);
+        if (run->result.device_count > 1) {
+            vs_outfile_printf(out, "  not comparable: %s\n", d->reason);
+        }
         vs_outfile_printf(out, "  %-22s %14s\n", "reserved at the end",
                           size(d->recorded_final_reserved_bytes, text));
     } else if (run->result.verdict == VS_REPLAY_WHAT_IF) {
@@ -258,7 +291,13 @@ static void verdict(vs_outfile *out, const replay_run *run)
                                "recording\n");
         break;
     case VS_REPLAY_DIFFERS:
-        vs_outfile_printf(out, "\ndiffers: %" PRIu64 " difference%s\n", count, plural(count));
+        vs_outfile_printf(
+            out,
+            "\ndiffers: %" PRIu64 " difference%s. Not in a recording, and so possible "
+            "reasons: a memory limit (--limit SIZE tells it), options that were changed "
+            "during the run, entries that were left out (skip_actions, recording "
+            "switched off and on)\n",
+            count, plural(count));
         break;
     case VS_REPLAY_NOT_COMPARABLE:
         vs_outfile_printf(out, "\nnot comparable: %s\n", run->result.reason);
@@ -283,8 +322,8 @@ static void put_settings(vs_outfile *out, const replay_run *run)
     }
     vs_outfile_printf(out,
                       "\nthe same requests under other allocator settings, by peak, on a card "
-                      "without limit\n  %-54s %14s %14s\n",
-                      "", "peak reserved", "most unused");
+                      "without limit\n  %-54s %14s %14s%s\n",
+                      "", "peak reserved", "most unused", has_room ? "  on the same card" : "");
     for (uint32_t i = 0; i < run->setting_count; i++) {
         const replay_setting *s = &run->settings[i];
         vs_outfile_printf(out, "  %-54s %14s %14s%s\n",

@@ -118,7 +118,7 @@ static bool recorded_may_release(void *ctx, uint64_t stream, uint64_t addr, vs_b
     }
     /* Private pools in use keep what they have [10.4]; nobody tells which are. */
     if (stream >> VS_POOL_PRIVATE_SHIFT == 0 && !d->has_complained) {
-        replay_mismatch(d, MISS_SEGMENT, d->at, "a segment goes back (its address)",
+        replay_mismatch(d, MISS_SEGMENT, d->at, "a segment given back",
                         goes_back ? event->addr : 0, addr);
     }
     return false;

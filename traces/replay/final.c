@@ -97,16 +97,16 @@ static void compare_blocks(replay_device *d, const vs_rec_segment *recorded,
     for (uint32_t i = 0; i < most; i++) {
         const bool has_both = i < recorded->block_count && i < ours->view_count;
         if (!has_both) {
-            replay_mismatch(d, MISS_ALLOCATED, d->event_count,
-                            "blocks of a segment at the end (their number)",
-                            recorded->block_count, ours->view_count);
+            replay_mismatch(d, MISS_BLOCKS, d->event_count,
+                            "blocks of a segment (their number)", recorded->block_count,
+                            ours->view_count);
         } else if (blocks[i].addr != views[i].addr || blocks[i].size != views[i].size_bytes) {
-            replay_mismatch(d, MISS_ALLOCATED, d->event_count, "a block at the end (its size)",
+            replay_mismatch(d, MISS_ALLOCATED, d->event_count, "a block (its size)",
                             blocks[i].size, views[i].size_bytes);
         } else if (blocks[i].state != (uint8_t)state_of(&views[i])) {
-            replay_mismatch(d, MISS_ALLOCATED, d->event_count,
-                            "a block at the end (its state: 0 active, 1 pending, 2 free)",
-                            blocks[i].state, (uint64_t)state_of(&views[i]));
+            replay_mismatch(d, MISS_BLOCKS, d->event_count,
+                            "a block (its state: 0 active, 1 pending, 2 free)", blocks[i].state,
+                            (uint64_t)state_of(&views[i]));
         }
     }
 }
@@ -115,18 +115,17 @@ static void compare_segment(replay_device *d, const vs_rec_segment *recorded,
                             const our_list *list, const our_segment *ours)
 {
     if (recorded->total != ours->end - ours->addr) {
-        replay_mismatch(d, MISS_SEGMENT, d->event_count, "a segment at the end (its size)",
+        replay_mismatch(d, MISS_SEGMENT_SIZE, d->event_count, "a segment (its size)",
                         recorded->total, ours->end - ours->addr);
         return;
     }
     if (recorded->allocated != UINT64_MAX && recorded->allocated != ours->allocated) {
-        replay_mismatch(d, MISS_ALLOCATED, d->event_count,
-                        "allocated bytes of a segment at the end", recorded->allocated,
-                        ours->allocated);
+        replay_mismatch(d, MISS_ALLOCATED, d->event_count, "allocated in a segment",
+                        recorded->allocated, ours->allocated);
     }
     if (recorded->active != UINT64_MAX && recorded->active != ours->active) {
-        replay_mismatch(d, MISS_ALLOCATED, d->event_count,
-                        "active bytes of a segment at the end", recorded->active, ours->active);
+        replay_mismatch(d, MISS_ALLOCATED, d->event_count, "active in a segment",
+                        recorded->active, ours->active);
     }
     if (recorded->block_count != 0) {
         compare_blocks(d, recorded, list, ours);
@@ -144,12 +143,12 @@ static void compare_lists(replay_device *d, const our_list *list)
         if (recorded == ours && i < d->dev->segment_count && k < list->segment_count) {
             compare_segment(d, &d->dev->segments[i++], list, &list->segments[k++]);
         } else if (recorded < ours || k == list->segment_count) {
-            replay_mismatch(d, MISS_SEGMENT, d->event_count,
-                            "a segment at the end (its address)", recorded, 0);
+            replay_mismatch(d, MISS_SEGMENT, d->event_count, "a segment (its address)",
+                            recorded, 0);
             i++;
         } else {
-            replay_mismatch(d, MISS_SEGMENT, d->event_count,
-                            "a segment at the end (its address)", 0, ours);
+            replay_mismatch(d, MISS_SEGMENT, d->event_count, "a segment (its address)", 0,
+                            ours);
             k++;
         }
     }
@@ -165,7 +164,7 @@ bool replay_compare_end(replay_device *d, vs_arena *scratch)
     compare_lists(d, &list);
     vs_arena_rewind(scratch, mark);
     if (d->result.recorded_final_reserved_bytes != d->result.final_reserved_bytes) {
-        replay_mismatch(d, MISS_RESERVED, d->event_count, "reserved bytes at the end",
+        replay_mismatch(d, MISS_RESERVED, d->event_count, "reserved",
                         d->result.recorded_final_reserved_bytes,
                         d->result.final_reserved_bytes);
     }

@@ -463,10 +463,13 @@ static bool make_ranges(finder *f)
 
 /* ---- blocks into segments ------------------------------------------------------------------------------------ */
 
-static bool assign_blocks(const finder *f)
+/* A free of an address in memory that came later belongs to no block of the beginning: the replay meets it where it
+ * stands. */
+static bool assign_blocks(finder *f)
 {
-    const initial_state *s = &f->state;
+    initial_state *s = &f->state;
     uint32_t at = 0;
+    uint32_t kept = 0;
     uint64_t end = 0; /* of the segment before */
     for (uint32_t i = 0; i < s->segment_count; i++) {
         initial_segment *segment = &s->segments[i];
@@ -474,18 +477,17 @@ static bool assign_blocks(const finder *f)
             return not_comparable(f, "segments from before the recording overlap");
         }
         end = segment->addr + segment->size;
-        segment->block_first = at;
-        while (at < s->block_count && s->blocks[at].addr < end) {
-            if (s->blocks[at].addr < segment->addr) {
-                break;
-            }
+        while (at < s->block_count && s->blocks[at].addr < segment->addr) {
             at++;
         }
-        segment->block_count = at - segment->block_first;
+        segment->block_first = kept;
+        while (at < s->block_count && s->blocks[at].addr < end) {
+            s->blocks[kept++] = s->blocks[at++];
+        }
+        segment->block_count = kept - segment->block_first;
     }
-    return at == s->block_count ||
-           not_comparable(f, "a block that was freed lies in no segment that the recording "
-                             "knows of: its beginning or its end is missing");
+    s->block_count = kept;
+    return true;
 }
 
 bool initial_find(initial_state *out, const vs_recording *rec, const vs_rec_device *dev,

@@ -190,7 +190,15 @@ static inline vs_bytes replay_loss(const vs_rec_event *event)
 }
 
 /* step.c */
-typedef enum { MISS_ADDRESS, MISS_ALLOCATED, MISS_RESERVED, MISS_SEGMENT } mismatch_kind;
+typedef enum {
+    MISS_ADDRESS,
+    MISS_ALLOCATED, /* bytes, and so on */
+    MISS_BLOCKS,    /* counts as the one before */
+    MISS_RESERVED,
+    MISS_SEGMENT,      /* its address */
+    MISS_SEGMENT_SIZE, /* counts as the one before */
+    MISS_KINDS
+} mismatch_kind;
 
 void replay_mismatch(replay_device *d, mismatch_kind kind, uint32_t event, const char *what,
                      uint64_t recorded, uint64_t ours);

@@ -140,7 +140,9 @@ static bool survey(replay_device *d)
     d->tells_completion = frees != 0;
     d->tells_request = asked != 0;
     if (requests == 0) {
-        d->result.reason = "no history: it shows what was there at the end, not how it came";
+        d->result.reason =
+            "no history: it shows what was there at the end, not how it came "
+            "(torch.cuda.memory._record_memory_history() before the run records that)";
     } else if (d->event_count >= BIRTH_INITIAL) {
         d->result.reason = "more than 2^31 events";
     }
@@ -229,6 +231,7 @@ static bool start(const replayer *r, replay_device *d, vs_tape *tape)
     d->result = (vs_replay_device){
         .ordinal = before.ordinal,
         .events = before.events,
+        .recorded_ooms = before.recorded_ooms,
         .recorded_final_reserved_bytes = before.recorded_final_reserved_bytes,
         .recorded_peak_reserved_bytes = before.recorded_peak_reserved_bytes,
         .initial_reserved_bytes = before.initial_reserved_bytes,

@@ -18,11 +18,17 @@
 void replay_mismatch(replay_device *d, mismatch_kind kind, uint32_t event, const char *what,
                      uint64_t recorded, uint64_t ours)
 {
-    uint64_t *const counters[] = {
+    static const vs_replay_unit units[MISS_KINDS] = {
+        [MISS_ADDRESS] = VS_REPLAY_ADDRESS, [MISS_ALLOCATED] = VS_REPLAY_BYTES,
+        [MISS_BLOCKS] = VS_REPLAY_NUMBER,   [MISS_RESERVED] = VS_REPLAY_BYTES,
+        [MISS_SEGMENT] = VS_REPLAY_ADDRESS, [MISS_SEGMENT_SIZE] = VS_REPLAY_BYTES};
+    uint64_t *const counters[MISS_KINDS] = {
         [MISS_ADDRESS] = &d->result.address_mismatches,
         [MISS_ALLOCATED] = &d->result.allocated_mismatches,
+        [MISS_BLOCKS] = &d->result.allocated_mismatches,
         [MISS_RESERVED] = &d->result.reserved_mismatches,
         [MISS_SEGMENT] = &d->result.segment_mismatches,
+        [MISS_SEGMENT_SIZE] = &d->result.segment_mismatches,
     };
     (*counters[kind])++;
     if (kind == MISS_SEGMENT) {
@@ -30,8 +36,11 @@ void replay_mismatch(replay_device *d, mismatch_kind kind, uint32_t event, const
     }
     if (!d->result.has_mismatch) {
         d->result.has_mismatch = true;
-        d->result.first_mismatch = (vs_replay_difference){
-            .event = event, .what = what, .recorded = recorded, .ours = ours};
+        d->result.first_mismatch = (vs_replay_difference){.event = event,
+                                                          .what = what,
+                                                          .unit = units[kind],
+                                                          .recorded = recorded,
+                                                          .ours = ours};
     }
 }
 
@@ -134,7 +143,8 @@ void replay_complete(replay_device *d, uint32_t event)
         vs_pool_free_end(d->pool, d->now, block_of(entry));
     } else {
         if (d->tells_request) {
-            replay_mismatch(d, MISS_ALLOCATED, event, "a free that nobody asked for", addr, 0);
+            replay_mismatch(d, MISS_ALLOCATED, event, "a free that nobody asked for",
+                            replay_event(d, event)->size, 0);
         }
         vs_pool_free(d->pool, d->now, block_of(entry)); /* its request was not recorded */
     }
@@ -185,11 +195,19 @@ static void adopt_segment(replay_device *d, const vs_rec_event *event)
     d->is_lost = !vs_pool_add_seed(d->pool, d->now, &seed, &none);
 }
 
+static const char *not_done(vs_rec_action action)
+{
+    return action == VS_REC_SEGMENT_ALLOC  ? "a new segment"
+           : action == VS_REC_SEGMENT_FREE ? "a segment given back"
+           : action == VS_REC_SEGMENT_MAP  ? "pages mapped"
+                                           : "pages unmapped";
+}
+
 static void force_driver_event(replay_device *d, uint32_t at)
 {
     const vs_rec_event *event = replay_event(d, at);
     if (!d->has_complained) {
-        replay_mismatch(d, MISS_SEGMENT, at, vs_rec_action_key((vs_rec_action)event->action),
+        replay_mismatch(d, MISS_SEGMENT, at, not_done((vs_rec_action)event->action),
                         event->addr, 0);
     }
     if (event->action == VS_REC_SEGMENT_ALLOC) {
@@ -338,10 +356,10 @@ static void finish_alloc(replay_device *d, const vs_pool_request *request, uint3
 static void finish_oom(replay_device *d, uint32_t event, vs_alloc_result result, vs_block block)
 {
     const vs_rec_event *oom = replay_event(d, event);
-    d->result.recorded_ooms++;
     if (result == VS_ALLOC_OK) {
-        replay_mismatch(d, MISS_SEGMENT, event, "out of memory (bytes requested)", oom->size,
-                        0);
+        d->has_complained = true;
+        replay_mismatch(d, MISS_SEGMENT_SIZE, event, "a request that failed and is served here",
+                        oom->size, 0);
         vs_pool_free(d->pool, d->now, block);
         return;
     }

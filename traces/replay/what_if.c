@@ -8,6 +8,8 @@
  * knows. */
 #include "traces/replay/internal.h"
 
+#include <float.h>
+
 #define PLENTY          (UINT64_C(1) << 50) /* bytes of a card without limit */
 #define LARGEST_SURPLUS (20 * VS_MIB)       /* of a segment over its request [1.4] */
 
@@ -43,6 +45,16 @@ static vs_bytes recorded_room(const replay_device *d)
     return room;
 }
 
+/* The allocator truncates the product [6.1]: it must not come out a byte short. */
+static double fraction_of(vs_bytes limit, vs_bytes total)
+{
+    double fraction = (double)limit / (double)total;
+    for (int i = 0; i < 8 && (vs_bytes)(fraction * (double)total) < limit; i++) {
+        fraction *= 1.0 + DBL_EPSILON;
+    }
+    return fraction;
+}
+
 void what_if_start(replay_device *d, const vs_replay_desc *desc, vs_alloc_conf *conf)
 {
     vs_bytes total = PLENTY;
@@ -56,7 +68,7 @@ void what_if_start(replay_device *d, const vs_replay_desc *desc, vs_alloc_conf *
         total = recorded_room(d);
     }
     if (desc->limit_bytes != 0 && desc->limit_bytes < total) {
-        conf->memory_fraction = (double)desc->limit_bytes / (double)total;
+        conf->memory_fraction = fraction_of(desc->limit_bytes, total);
     }
     vs_model_driver_init(&d->driver, total, used);
     d->driver.on_synchronize = finish_pending;
@@ -86,6 +98,7 @@ static void ask(replay_device *d, const vs_pool_request *request, uint64_t addr,
     }
     const vs_alloc_result result = vs_pool_alloc(d->pool, d->now, request, &block);
     if (result == VS_ALLOC_OOM) {
+        d->result.is_oom_before = birth == BIRTH_INITIAL;
         ran_out(d, birth == BIRTH_INITIAL ? 0 : birth);
         return;
     }
@@ -99,6 +112,7 @@ static void ask(replay_device *d, const vs_pool_request *request, uint64_t addr,
 bool what_if_seed(replay_device *d)
 {
     const initial_state *initial = d->initial;
+    d->result.recorded_peak_so_far_bytes = d->result.initial_reserved_bytes;
     for (uint32_t i = 0; i < initial->segment_count && d->result.fits && !d->is_lost; i++) {
         const initial_segment *segment = &initial->segments[i];
         for (uint32_t k = 0; k < segment->block_count && d->result.fits && !d->is_lost; k++) {
@@ -148,10 +162,14 @@ static void free_completed(replay_device *d, const vs_rec_event *event)
     blockmap_remove(&d->map, entry);
 }
 
-/* Whether the segments that go back from d->at on were the program's doing. */
+/* Whether the segments that go back from d->at on were the program's doing. With garbage collection they were not, or
+ * nobody can tell. */
 static bool is_empty_cache(const replay_device *d)
 {
     uint32_t at = d->at;
+    if (d->rec->has_settings && d->rec->gc_threshold > 0.0) {
+        return false;
+    }
     while (replay_is_driver_event(d, at) || replay_is(d, at, VS_REC_FREE_COMPLETED)) {
         if (replay_is(d, at, VS_REC_SEGMENT_ALLOC) || replay_is(d, at, VS_REC_SEGMENT_MAP)) {
             return d->recorded_reserved + replay_event(d, at)->size <=
@@ -174,10 +192,22 @@ static void goes_back(replay_device *d)
     }
 }
 
+/* What the recording had reserved by now. */
+static void note_recorded(replay_device *d, uint32_t event)
+{
+    const vs_rec_totals *totals = d->dev->totals;
+    const bool is_told = totals != NULL && totals[event].reserved != UINT64_MAX;
+    const vs_bytes reserved = is_told ? totals[event].reserved : d->recorded_reserved;
+    if (reserved > d->result.recorded_peak_so_far_bytes) {
+        d->result.recorded_peak_so_far_bytes = reserved;
+    }
+}
+
 void what_if_step(replay_device *d)
 {
     const vs_rec_event *event = replay_event(d, d->at);
     const uint32_t number = d->at;
+    note_recorded(d, number);
     switch ((vs_rec_action)event->action) {
     case VS_REC_ALLOC: {
         const vs_pool_request request = replay_request(d, event);
@@ -191,12 +221,14 @@ void what_if_step(replay_device *d)
     case VS_REC_SEGMENT_FREE:
     case VS_REC_SEGMENT_UNMAP: goes_back(d); return;
     case VS_REC_SEGMENT_ALLOC:
-    case VS_REC_SEGMENT_MAP: d->recorded_reserved += event->size; break;
+    case VS_REC_SEGMENT_MAP:
+        d->recorded_reserved += event->size;
+        note_recorded(d, number);
+        break;
     case VS_REC_OOM: {
         /* The request that failed then: does it fit now? If so nobody keeps it, since nobody freed it. */
         const vs_pool_request request = replay_request(d, event);
         vs_block block = {0};
-        d->result.recorded_ooms++;
         if (request.size_bytes != 0 &&
             vs_pool_alloc(d->pool, d->now, &request, &block) == VS_ALLOC_OOM) {
             ran_out(d, number);

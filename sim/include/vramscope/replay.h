@@ -35,9 +35,16 @@ typedef struct {
     bool is_tape_conditional;
 } vs_replay_desc;
 
+typedef enum {
+    VS_REPLAY_ADDRESS, /* 0: none */
+    VS_REPLAY_BYTES,
+    VS_REPLAY_NUMBER
+} vs_replay_unit;
+
 typedef struct {
-    uint32_t event;   /* in the device's list */
+    uint32_t event;   /* in the device's list, its length: the lists at the end */
     const char *what; /* "address of an allocation" */
+    vs_replay_unit unit;
     uint64_t recorded;
     uint64_t ours;
 } vs_replay_difference;
@@ -81,9 +88,11 @@ typedef struct {
     bool is_comparable;
     const char *reason; /* when not comparable, or "" */
     /* what-if */
-    vs_bytes room_bytes; /* what the allocator could have had; 0: no limit */
+    vs_bytes room_bytes;                 /* what the allocator could have had; 0: no limit */
+    vs_bytes recorded_peak_so_far_bytes; /* reserved, of the events up to where it ran out */
     bool fits;
     uint32_t oom_event; /* where it would have run out; UINT32_MAX: nowhere */
+    bool is_oom_before; /* already what was there before the recording does not fit */
     vs_oom_info oom;
     vs_bytes peak_unused_bytes; /* the most that was reserved and not allocated */
     uint32_t peak_event;        /* of reserved */
