@@ -159,10 +159,10 @@ static void held(vs_outfile *out, const replay_run *run, const vs_replay_device 
     }
     vs_outfile_printf(out,
                       "  differences            %" PRIu64 " in addresses of %" PRIu64
-                      " allocations, %" PRIu64 " in segments, %" PRIu64
+                      " allocation%s, %" PRIu64 " in segments, %" PRIu64
                       " in allocated and %" PRIu64 " in reserved bytes\n",
-                      d->address_mismatches, d->allocations, d->segment_mismatches,
-                      d->allocated_mismatches, d->reserved_mismatches);
+                      d->address_mismatches, d->allocations, plural(d->allocations),
+                      d->segment_mismatches, d->allocated_mismatches, d->reserved_mismatches);
     if (d->has_mismatch) {
         first_difference(out, run, d);
     }
@@ -211,12 +211,11 @@ static void what_if(vs_outfile *out, const replay_run *run, const vs_replay_devi
     char text[VS_TEXT_BYTES];
     put_room(out, run, d);
     if (d->fits) {
-        vs_outfile_printf(
-            out, "  fits: every recorded request is served%s\n",
-            d->recorded_ooms != 0
-                ? ", the one that failed too; what the program would have asked for "
-                  "after it is not recorded"
-                : "");
+        vs_outfile_printf(out, "  fits: every recorded request is served%s\n",
+                          d->recorded_ooms != 0
+                              ? ", what failed then too; what the program would have asked for "
+                                "after it is not recorded"
+                              : "");
     } else {
         put_oom(out, run, d);
     }

@@ -1,0 +1,1 @@
+vramscope help replay

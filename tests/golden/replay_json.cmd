@@ -1,0 +1,1 @@
+python3 tests/tools/small_snapshot.py moved "$TMP/a.pickle" && cd "$TMP" && vramscope replay a.pickle --strict --no-ranking --json -

@@ -1,0 +1,1 @@
+python3 tests/tools/small_snapshot.py moved "$TMP/moved.pickle" && cd "$TMP" && vramscope replay moved.pickle --strict --no-ranking

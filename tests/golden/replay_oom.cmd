@@ -1,0 +1,1 @@
+cd "$TMP" && vramscope sim llama-2-7b --gpu 12GiB --snapshot a.pickle >/dev/null && vramscope replay a.pickle --no-ranking --strict && vramscope replay a.pickle --capacity 10GiB && vramscope replay a.pickle --capacity 24GiB --alloc-conf expandable_segments:True
