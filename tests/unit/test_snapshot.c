@@ -996,7 +996,7 @@ static void malformed_programs_are_refused(void **state)
         {"Iabc\n", "no whole number"},
         {"Fabc\n", "no number"},
         {"Nga\n", "no memo index"},
-        {"", "the file ends"},
+        {"", "the file ends where the next opcode should be"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -106,20 +106,21 @@ bool snap_grow_stack(snap_machine *m)
 
 static bool fail_cut(snap_machine *m)
 {
-    const uint8_t op = m->op_at < m->in->end ? *m->op_at : 0;
-    const char *const name = ops[op].name != NULL ? ops[op].name : "an opcode";
+    char where[48] = "where the next opcode should be";
+    if (m->op_at < m->in->end && ops[*m->op_at].name != NULL) {
+        (void)snprintf(where, sizeof where, "inside %s", ops[*m->op_at].name);
+    }
     if (m->in->was_cut) {
         return snap_fail(
             m, VS_ERR_FORMAT,
-            "the gzip file is cut or damaged: the pickle in it ends inside %s. A "
-            "snapshot is whole only at its last byte, so nothing of it can be used",
-            name);
+            "the gzip file is cut or damaged: the pickle in it ends %s. A snapshot "
+            "is whole only at its last byte, so nothing of it can be used",
+            where);
     }
-    return snap_fail(
-        m, VS_ERR_FORMAT,
-        "the file ends inside %s; is the copy complete? A snapshot is whole only at "
-        "its last byte, so nothing of it can be used",
-        name);
+    return snap_fail(m, VS_ERR_FORMAT,
+                     "the file ends %s; is the copy complete? A snapshot is whole only at its "
+                     "last byte, so nothing of it can be used",
+                     where);
 }
 
 /* input_need may move the window; op_at moves with it. */
@@ -930,6 +931,12 @@ static inline void push_gets(push_run *r)
            push_memo(r, little4(r->at + 1), 5)) {}
 }
 
+/* The same opcodes, to be asked before anything is set up for them. */
+static inline bool does_push(uint8_t op)
+{
+    return op == 'h' || op == 'j' || op == 'K' || op == 'J' || op == 0x8a || op == 'M';
+}
+
 static void push_many(snap_machine *m)
 {
     vs_input *const in = m->in;
@@ -970,7 +977,7 @@ bool snap_run_pickle(snap_machine *m)
 {
     const vs_input *const in = m->in;
     while (!m->is_stopped) {
-        if (in->end - in->at >= PUSH_BYTES) {
+        if (in->end - in->at >= PUSH_BYTES && does_push(*in->at)) {
             push_many(m);
         }
         if ((in->end - in->at < PUSH_BYTES && !fill(m)) || !step(m)) {
