@@ -6,11 +6,13 @@
  *   builder.c     rows, strings, streams and the rest, collected and finished into a vs_recording
  *   snapshot*.c   PyTorch snapshots (pickle)
  *   json_stream.c tokens of a JSON text of any length through a window
- *   chrome.c      Chrome traces with [memory] events
+ *   chrome*.c     Chrome traces with [memory] events
  *   timeline.c    export_memory_timeline
- *   nsys.c        Nsight Systems SQLite
- *   rmm.c smi.c   CSV
- *   recorder.c    our own recorder's files
+ *   nsys*.c       Nsight Systems SQLite, through sqlite_rows.c
+ *   rmm.c smi.c   CSV, through csv_rows.c
+ *   recorder*.c   our own recorder's files (mtr.h)
+ *   order.c       events that come unordered, put in order
+ *   tape*.c       any of it as a tape, without a replay
  *
  * Memory: a reader takes from desc->keep and desc->scratch only; both are opened by the caller. Whoever opens them bounds them:
  * what a reader keeps is at most a small multiple of the unpacked bytes. */

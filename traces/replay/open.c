@@ -80,6 +80,20 @@ static void put_meta(vs_tape *tape, const vs_recording *rec, vs_arena *arena)
     }
 }
 
+/* What putting a recording on a tape brought to light stands there as facts "note.N" behind those of the reader. */
+static void add_tape_notes(collector *c, uint32_t known)
+{
+    const vs_timeline *tl = &c->out->timeline;
+    for (uint32_t i = 0; i < tl->meta_count && c->out->note_count < MAX_NOTES; i++) {
+        const vs_str key = vs_str_of(vs_timeline_string(tl, tl->metas[i].key));
+        uint64_t number = 0;
+        if (vs_str_starts(key, "note.") &&
+            vs_parse_u64((vs_str){key.ptr + 5, key.len - 5}, &number, NULL) && number > known) {
+            c->notes[c->out->note_count++] = vs_timeline_string(tl, tl->metas[i].value);
+        }
+    }
+}
+
 static bool open_recording(collector *c, const char *path, const vs_read_desc *desc,
                            vs_err *err)
 {
@@ -109,7 +123,11 @@ static bool open_recording(collector *c, const char *path, const vs_read_desc *d
     if (!is_done && !vs_recording_to_tape(&rec, tape, desc->scratch, err)) {
         return false;
     }
-    return vs_tape_seal(tape, &c->out->timeline, err);
+    if (!vs_tape_seal(tape, &c->out->timeline, err)) {
+        return false;
+    }
+    add_tape_notes(c, rec.note_count);
+    return true;
 }
 
 bool vs_trace_open(vs_opened_trace *out, const char *path, const vs_read_desc *desc,
