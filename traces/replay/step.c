@@ -151,6 +151,19 @@ void replay_complete(replay_device *d, uint32_t event)
     blockmap_remove(&d->map, entry);
 }
 
+/* The free that completes with the event at d->at, right behind its request, may have waited for its events all the same: when
+ * the next request missed although it would fit there. */
+static bool completes_in_retry(const replay_device *d, vs_block block)
+{
+    const uint32_t terminal = find_terminal(d);
+    if (terminal == REPLAY_NO_EVENT ||
+        (!has_driver_event(d, d->at, terminal) && !replay_is(d, terminal, VS_REC_OOM))) {
+        return false;
+    }
+    const vs_pool_request request = replay_request(d, replay_event(d, terminal));
+    return vs_pool_would_fit(d->pool, &request, block);
+}
+
 static void step_free(replay_device *d)
 {
     const vs_rec_event *event = replay_event(d, d->at);
@@ -164,7 +177,8 @@ static void step_free(replay_device *d)
     compare_size(d, d->at, entry);
     d->at++;
     if (replay_is(d, d->at, VS_REC_FREE_COMPLETED) &&
-        replay_event(d, d->at)->addr == event->addr) {
+        replay_event(d, d->at)->addr == event->addr &&
+        !completes_in_retry(d, block_of(entry))) {
         compare_size(d, d->at, entry);
         vs_pool_free(d->pool, d->now, block_of(entry));
         blockmap_remove(&d->map, entry);
