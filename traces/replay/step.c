@@ -431,9 +431,13 @@ static void empty_cache(replay_device *d)
 static bool is_other_victim(const replay_device *d, const vs_pool_request *request)
 {
     uint64_t addr = 0;
-    return replay_is(d, d->at, VS_REC_SEGMENT_FREE) &&
+    uint32_t at = d->at;
+    while (replay_is(d, at, VS_REC_FREE_COMPLETED)) {
+        at++;
+    }
+    return replay_is(d, at, VS_REC_SEGMENT_FREE) &&
            vs_pool_oversize_victim(d->pool, request, &addr) &&
-           addr != replay_event(d, d->at)->addr;
+           addr != replay_event(d, at)->addr;
 }
 
 /* Memory goes back because the program emptied the cache, or because the request missed and the driver had nothing. The
