@@ -151,13 +151,24 @@ void replay_complete(replay_device *d, uint32_t event)
     blockmap_remove(&d->map, entry);
 }
 
+/* The request missed and may have emptied the cache. With max_split_size a miss is no sign of that: what fits may be too
+ * large to be given; so something must have gone back. */
+static bool has_retried(const replay_device *d, uint32_t from, uint32_t to)
+{
+    const bool is_strict = d->max_split_bytes != VS_POOL_UNLIMITED;
+    while (from < to && !(is_strict ? replay_loss(replay_event(d, from)) != 0
+                                    : replay_is_driver_event(d, from))) {
+        from++;
+    }
+    return from < to || replay_is(d, to, VS_REC_OOM);
+}
+
 /* The free that completes with the event at d->at, right behind its request, may have waited for its events all the same: when
  * the next request missed although it would fit there. */
 static bool completes_in_retry(const replay_device *d, vs_block block)
 {
     const uint32_t terminal = find_terminal(d);
-    if (terminal == REPLAY_NO_EVENT ||
-        (!has_driver_event(d, d->at, terminal) && !replay_is(d, terminal, VS_REC_OOM))) {
+    if (terminal == REPLAY_NO_EVENT || !has_retried(d, d->at, terminal)) {
         return false;
     }
     const vs_pool_request request = replay_request(d, replay_event(d, terminal));
@@ -390,8 +401,7 @@ static void finish_oom(replay_device *d, uint32_t event, vs_alloc_result result,
 static void complete_before_search(replay_device *d, const vs_pool_request *request,
                                    uint32_t terminal)
 {
-    const bool missed =
-        has_driver_event(d, d->at, terminal) || replay_is(d, terminal, VS_REC_OOM);
+    const bool missed = has_retried(d, d->at, terminal);
     while (d->at < terminal && replay_is(d, d->at, VS_REC_FREE_COMPLETED)) {
         const blockmap_entry *entry = blockmap_find(&d->map, replay_event(d, d->at)->addr);
         if (missed && entry != NULL && (entry->birth & BIRTH_PENDING) != 0 &&
