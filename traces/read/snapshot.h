@@ -3,7 +3,8 @@
  * A pickle is a program for a stack machine. This one knows the opcodes that plain data are made of
  * (specs/torch-caching-allocator.md [16]); whatever could name or call something is refused with its offset.
  *
- *   snapshot_ops.c   the opcodes, one row each; the loop over them
+ *   snapshot_machine.c  the loop over the opcodes, memory and bytes
+ *   snapshot_ops.c   the opcodes, one row each
  *   snapshot_text.c  the text forms of protocols 0 and 1
  *   snapshot_data.c  lists, dicts and tuples, and what they become
  *   snapshot_rows.c  dicts of known shape: trace entries, segments, blocks, frames
@@ -37,6 +38,7 @@
 #define SNAP_MAX_DEPTH  64u  /* of containers in containers; snapshots have 6 */
 #define SNAP_MAX_PAIRS  256u /* keys of a dict whose keys are looked at */
 #define SNAP_MEMO_SLACK 1024u
+#define SNAP_WORD_SHIFT 12u /* rows of words: 32 KiB a chunk */
 
 /* ---- words ------------------------------------------------------------------------------- */
 
@@ -182,6 +184,18 @@ typedef struct {
     bool is_negative; /* then bits is its two's complement */
 } snap_big;
 
+/* Whole shifts, which compilers make one load of. */
+static inline uint32_t snap_little4(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
+static inline uint64_t snap_little8(const uint8_t *bytes)
+{
+    return (uint64_t)snap_little4(bytes + 4) << 32 | snap_little4(bytes);
+}
+
 /* ---- the machine ----------------------------------------------------------------------------------- */
 
 /* Features of the file that tell which PyTorch wrote it [15.8]. */
@@ -241,7 +255,7 @@ static inline snap_word *snap_word_at(const vs_rows *rows, uint64_t index)
     return rows_at(rows, index);
 }
 
-/* snapshot_ops.c */
+/* snapshot_machine.c */
 VS_MUST_CHECK bool snap_machine_init(snap_machine *m, vs_input *in, const vs_read_desc *desc,
                                      vs_err *err);
 VS_MUST_CHECK bool snap_run_pickle(snap_machine *m);
@@ -253,6 +267,22 @@ VS_MUST_CHECK bool snap_check_budget(snap_machine *m);
 /* A row more, within the budget. NULL: failed. */
 VS_MUST_CHECK void *snap_add_row(snap_machine *m, vs_rows *rows);
 VS_MUST_CHECK bool snap_grow_stack(snap_machine *m);
+/* count bytes of the file, which last until the next read. NULL: failed. */
+VS_MUST_CHECK const uint8_t *snap_take_bytes(snap_machine *m, uint64_t count);
+/* Up to the end of the line, which is left out. */
+VS_MUST_CHECK bool snap_take_line(snap_machine *m, vs_str *out);
+
+/* snapshot_ops.c */
+typedef struct {
+    const char *name;                                  /* NULL: no opcode */
+    bool (*run)(snap_machine *m, const uint8_t *args); /* NULL: refused */
+    uint8_t arg_bytes; /* of fixed length; `run` takes what follows them */
+} snap_op;
+
+extern const snap_op snap_ops[256];
+
+/* Always false: an opcode without `run`. */
+bool snap_fail_opcode(snap_machine *m, uint8_t op);
 VS_MUST_CHECK bool snap_pop_mark(snap_machine *m, uint32_t *out);
 VS_MUST_CHECK bool snap_push_text(snap_machine *m, vs_str text);
 VS_MUST_CHECK bool snap_push_int(snap_machine *m, uint64_t bits, bool is_negative);
@@ -275,7 +305,6 @@ VS_MUST_CHECK bool snap_op_float(snap_machine *m, const uint8_t *args);
 VS_MUST_CHECK bool snap_op_unicode(snap_machine *m, const uint8_t *args);
 VS_MUST_CHECK bool snap_op_get(snap_machine *m, const uint8_t *args);
 VS_MUST_CHECK bool snap_op_put(snap_machine *m, const uint8_t *args);
-VS_MUST_CHECK bool snap_take_line(snap_machine *m, vs_str *out);
 
 /* snapshot_data.c */
 VS_MUST_CHECK bool snap_push_new(snap_machine *m, snap_kind state);

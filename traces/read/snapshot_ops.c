@@ -1,194 +1,18 @@
-/* traces/read/snapshot_ops.c - the opcodes of a pickle, one row each, and the loop over them (see snapshot.h).
+/* traces/read/snapshot_ops.c - the opcodes of a pickle, one row each (see snapshot.h).
  *
  * Names and encodings: Python's Lib/pickletools.py (3.11). What can name, call or build something of another program, or
  * stands for bytes or sets, has a row with a name and no function: it is refused. */
 #include "traces/read/snapshot.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#define WORD_SHIFT       12u
-#define ROW_SHIFT        10u
-#define FIRST_STACK_ROOM 4096u
-#define FAIL_BYTES       400
-#define NAME_BYTES       100
-#define MAX_PROTOCOL     5u
-#define MAX_INT_BYTES    9u
-/* One slot of the stack for so many bytes that were read: a trace entry of a C++ program, whose lists are put on it
- * whole, takes 30 bytes and more. */
-#define BYTES_PER_SLOT   2u
+#define NAME_BYTES    100
+#define MAX_PROTOCOL  5u
+#define MAX_INT_BYTES 9u
 
 /* torch.save before 1.6 begins with this number (torch/serialization.py, MAGIC_NUMBER 0x1950a86a20f9469cfc6c). */
 static const uint8_t legacy_magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9,
                                          0x20, 0x6a, 0xa8, 0x50, 0x19};
-
-typedef struct {
-    const char *name;
-    bool (*run)(snap_machine *m, const uint8_t *args); /* NULL: refused */
-    uint8_t arg_bytes;
-} op_row;
-
-static const op_row ops[256];
-
-/* ---- failing ------------------------------------------------------------------------------- */
-
-bool snap_fail(snap_machine *m, vs_errcode code, const char *format, ...)
-{
-    char text[FAIL_BYTES];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (m->err != NULL && m->err->code == VS_OK) {
-        (void)vs_fail(m->err, code, "%s", text);
-        vs_err_at_offset(m->err, m->in->offset_of_end - (uint64_t)(m->in->end - m->op_at));
-    }
-    return false;
-}
-
-bool snap_fail_memory(snap_machine *m)
-{
-    return vs_fail_memory(m->err, m->desc->scratch, "a memory snapshot");
-}
-
-bool snap_check_budget(snap_machine *m)
-{
-    const uint64_t taken = m->desc->scratch->used_bytes - m->scratch_start;
-    const uint64_t allowed = SNAP_BASE_BYTES + SNAP_FACTOR * input_offset(m->in);
-    if (taken <= allowed) {
-        return true;
-    }
-    char size[VS_TEXT_BYTES];
-    return snap_fail(
-        m, VS_ERR_LIMIT,
-        "reading this pickle takes more than %s, %u bytes for each byte so far and "
-        "64 MiB; no memory snapshot does",
-        vs_format_size(allowed, size), SNAP_FACTOR);
-}
-
-void *snap_add_row(snap_machine *m, vs_rows *rows)
-{
-    if (rows->count >> rows->shift == rows->chunk_count && !snap_check_budget(m)) {
-        return NULL;
-    }
-    void *const row = rows_add(rows);
-    if (row == NULL) {
-        (void)snap_fail_memory(m);
-    }
-    return row;
-}
-
-bool snap_grow_stack(snap_machine *m)
-{
-    const uint64_t most = FIRST_STACK_ROOM + input_offset(m->in) / BYTES_PER_SLOT;
-    const uint64_t room = UINT64_C(2) * m->stack_room;
-    if (m->stack_count >= most || room > UINT32_MAX) {
-        return snap_fail(m, VS_ERR_LIMIT,
-                         "%" PRIu32 " values are on the pickle's stack; no memory snapshot "
-                         "needs so many",
-                         m->stack_count);
-    }
-    if (!snap_check_budget(m)) {
-        return false;
-    }
-    snap_word *const stack = VS_RAW_ARRAY(m->desc->scratch, snap_word, (size_t)room);
-    if (stack == NULL) {
-        return snap_fail_memory(m);
-    }
-    memcpy(stack, m->stack, m->stack_count * sizeof *stack);
-    m->stack = stack;
-    m->stack_room = (uint32_t)room;
-    return true;
-}
-
-/* ---- bytes behind an opcode -------------------------------------------------------------------- */
-
-static bool fail_cut(snap_machine *m)
-{
-    char where[48] = "where the next opcode should be";
-    if (m->op_at < m->in->end && ops[*m->op_at].name != NULL) {
-        (void)snprintf(where, sizeof where, "inside %s", ops[*m->op_at].name);
-    }
-    if (m->in->was_cut) {
-        return snap_fail(
-            m, VS_ERR_FORMAT,
-            "the gzip file is cut or damaged: the pickle in it ends %s. A snapshot "
-            "is whole only at its last byte, so nothing of it can be used",
-            where);
-    }
-    return snap_fail(m, VS_ERR_FORMAT,
-                     "the file ends %s; is the copy complete? A snapshot is whole only at its "
-                     "last byte, so nothing of it can be used",
-                     where);
-}
-
-/* input_need may move the window; op_at moves with it. */
-static bool need(snap_machine *m, uint64_t count)
-{
-    vs_input *const in = m->in;
-    const uint64_t behind = (uint64_t)(in->at - m->op_at);
-    in->at = m->op_at;
-    vs_err failed = {0};
-    const bool is_there = input_need(in, behind + count, &failed);
-    m->op_at = in->at;
-    if (is_there) {
-        in->at += behind;
-        return true;
-    }
-    if (failed.code != VS_OK) {
-        return snap_fail(m, failed.code, "%s", failed.text);
-    }
-    return fail_cut(m);
-}
-
-/* count bytes of the file, which last until the next read. NULL: failed. */
-static const uint8_t *take_bytes(snap_machine *m, uint64_t count)
-{
-    vs_input *const in = m->in;
-    if ((uint64_t)(in->end - in->at) < count) {
-        const uint64_t left = in->packed_total - input_offset(in);
-        if (!in->is_gzip && count > left) {
-            (void)snap_fail(m, VS_ERR_FORMAT,
-                            "%s says that %" PRIu64 " bytes follow, but the file has only "
-                            "%" PRIu64 " more; is the copy complete?",
-                            ops[*m->op_at].name, count, left);
-            return NULL;
-        }
-        if (!need(m, count)) {
-            return NULL;
-        }
-    }
-    const uint8_t *const bytes = in->at;
-    in->at += count;
-    return bytes;
-}
-
-bool snap_take_line(snap_machine *m, vs_str *out)
-{
-    vs_input *const in = m->in;
-    size_t looked = 0;
-    for (;;) {
-        const size_t there = (size_t)(in->end - in->at);
-        const uint8_t *const end = memchr(in->at + looked, '\n', there - looked);
-        if (end != NULL) {
-            *out = (vs_str){.ptr = (const char *)in->at, .len = (size_t)(end - in->at)};
-            in->at = end + 1;
-            return true;
-        }
-        looked = there;
-        if (!need(m, (uint64_t)there + 1)) {
-            return false;
-        }
-    }
-}
-
-/* Whole shifts, which compilers make one load of. */
-static inline uint32_t little4(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
-}
 
 static uint64_t little(const uint8_t *bytes, unsigned count)
 {
@@ -197,11 +21,6 @@ static uint64_t little(const uint8_t *bytes, unsigned count)
         value = value << 8 | bytes[i - 1];
     }
     return value;
-}
-
-static inline uint64_t little8(const uint8_t *bytes)
-{
-    return (uint64_t)little4(bytes + 4) << 32 | little4(bytes);
 }
 
 /* ---- frame, marks, memo ---------------------------------------------------------------------------- */
@@ -218,7 +37,7 @@ static bool op_proto(snap_machine *m, const uint8_t *args)
 
 static bool op_frame(snap_machine *m, const uint8_t *args)
 {
-    const uint64_t length = little8(args);
+    const uint64_t length = snap_little8(args);
     const vs_input *const in = m->in;
     const uint64_t left = in->packed_total - input_offset(in);
     if (!in->is_gzip && length > left) {
@@ -245,7 +64,8 @@ static bool op_mark(snap_machine *m, const uint8_t *args)
 bool snap_pop_mark(snap_machine *m, uint32_t *out)
 {
     if (m->mark_count == 0) {
-        return snap_fail(m, VS_ERR_FORMAT, "%s without a MARK before it", ops[*m->op_at].name);
+        return snap_fail(m, VS_ERR_FORMAT, "%s without a MARK before it",
+                         snap_ops[*m->op_at].name);
     }
     *out = m->marks[--m->mark_count];
     return true;
@@ -254,7 +74,7 @@ bool snap_pop_mark(snap_machine *m, uint32_t *out)
 static bool fail_empty(snap_machine *m)
 {
     return snap_fail(m, VS_ERR_FORMAT, "%s needs more values than there are",
-                     ops[*m->op_at].name);
+                     snap_ops[*m->op_at].name);
 }
 
 /* Are there count values above the innermost mark? */
@@ -309,7 +129,7 @@ static bool op_binput(snap_machine *m, const uint8_t *args)
 
 static bool op_long_binput(snap_machine *m, const uint8_t *args)
 {
-    return snap_put(m, little4(args));
+    return snap_put(m, snap_little4(args));
 }
 
 bool snap_get(snap_machine *m, uint64_t index)
@@ -332,7 +152,7 @@ static bool op_binget(snap_machine *m, const uint8_t *args)
 
 static bool op_long_binget(snap_machine *m, const uint8_t *args)
 {
-    return snap_get(m, little4(args));
+    return snap_get(m, snap_little4(args));
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
@@ -371,7 +191,7 @@ bool snap_push_int(snap_machine *m, uint64_t bits, bool is_negative)
 
 static bool op_binint(snap_machine *m, const uint8_t *args)
 {
-    const uint64_t bits = little4(args);
+    const uint64_t bits = snap_little4(args);
     const bool is_negative = bits >> 31 != 0;
     return snap_push_int(m, is_negative ? bits | ~(uint64_t)UINT32_MAX : bits, is_negative);
 }
@@ -388,7 +208,8 @@ static bool op_binint2(snap_machine *m, const uint8_t *args)
 
 static bool fail_long(snap_machine *m, uint64_t count)
 {
-    const uint8_t *const bytes = count == sizeof legacy_magic ? take_bytes(m, count) : NULL;
+    const uint8_t *const bytes =
+        count == sizeof legacy_magic ? snap_take_bytes(m, count) : NULL;
     if (bytes != NULL && memcmp(bytes, legacy_magic, sizeof legacy_magic) == 0) {
         return snap_fail(m, VS_ERR_FORMAT,
                          "a checkpoint made by torch.save before PyTorch 1.6, not a memory "
@@ -405,13 +226,13 @@ static bool push_long(snap_machine *m, uint64_t count)
     if (count > MAX_INT_BYTES) {
         return fail_long(m, count);
     }
-    const uint8_t *const bytes = take_bytes(m, count);
+    const uint8_t *const bytes = snap_take_bytes(m, count);
     if (bytes == NULL) {
         return false;
     }
     const bool is_negative = count > 0 && bytes[count - 1] >= 0x80;
     const unsigned used = count < 8 ? (unsigned)count : 8;
-    uint64_t bits = used == 8 ? little8(bytes) : little(bytes, used);
+    uint64_t bits = used == 8 ? snap_little8(bytes) : little(bytes, used);
     if (is_negative && used < 8) {
         bits |= UINT64_MAX << (8 * used);
     }
@@ -429,7 +250,7 @@ static bool op_long1(snap_machine *m, const uint8_t *args)
 
 static bool op_long4(snap_machine *m, const uint8_t *args)
 {
-    return push_long(m, little4(args));
+    return push_long(m, snap_little4(args));
 }
 
 bool snap_push_float(snap_machine *m, double value)
@@ -470,7 +291,7 @@ bool snap_push_text(snap_machine *m, vs_str text)
 
 static bool push_bytes(snap_machine *m, uint64_t count)
 {
-    const uint8_t *const bytes = take_bytes(m, count);
+    const uint8_t *const bytes = snap_take_bytes(m, count);
     return bytes != NULL &&
            snap_push_text(m, (vs_str){.ptr = (const char *)bytes, .len = (size_t)count});
 }
@@ -482,12 +303,12 @@ static bool op_text1(snap_machine *m, const uint8_t *args)
 
 static bool op_text4(snap_machine *m, const uint8_t *args)
 {
-    return push_bytes(m, little4(args));
+    return push_bytes(m, snap_little4(args));
 }
 
 static bool op_text8(snap_machine *m, const uint8_t *args)
 {
-    return push_bytes(m, little8(args));
+    return push_bytes(m, snap_little8(args));
 }
 
 /* ---- containers ------------------------------------------------------------------------------------------------ */
@@ -684,7 +505,7 @@ static bool op_global(snap_machine *m, const uint8_t *args)
     vs_str module = {.ptr = "", .len = 0};
     vs_str name = {.ptr = "", .len = 0};
     char kept[NAME_BYTES] = "";
-    const char *const op = ops[*m->op_at].name;
+    const char *const op = snap_ops[*m->op_at].name;
     if (!snap_take_line(m, &module)) {
         return false;
     }
@@ -697,7 +518,7 @@ static bool op_global(snap_machine *m, const uint8_t *args)
 static bool op_stack_global(snap_machine *m, const uint8_t *args)
 {
     (void)args;
-    const char *const op = ops[*m->op_at].name;
+    const char *const op = snap_ops[*m->op_at].name;
     if (!has_values(m, 2) || snap_kind_of(m->stack[m->stack_count - 1]) != W_TEXT ||
         snap_kind_of(m->stack[m->stack_count - 2]) != W_TEXT) {
         return snap_fail(m, VS_ERR_FORMAT, "%s: a memory snapshot holds plain data only", op);
@@ -706,10 +527,10 @@ static bool op_stack_global(snap_machine *m, const uint8_t *args)
                        snap_text_of(m, m->stack[m->stack_count - 1]));
 }
 
-static bool fail_opcode(snap_machine *m, uint8_t op)
+bool snap_fail_opcode(snap_machine *m, uint8_t op)
 {
     const bool is_text = op > 0x20 && op < 0x7f;
-    if (ops[op].name == NULL) {
+    if (snap_ops[op].name == NULL) {
         return snap_fail(
             m, VS_ERR_FORMAT,
             is_text ? "'%c' is no opcode of a pickle" : "0x%02x is no opcode of a pickle", op);
@@ -717,12 +538,12 @@ static bool fail_opcode(snap_machine *m, uint8_t op)
     return snap_fail(m, VS_ERR_FORMAT,
                      "opcode %s: a memory snapshot holds dicts, lists, tuples, texts and "
                      "numbers only, and nothing in it is ever run",
-                     ops[op].name);
+                     snap_ops[op].name);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------------------- */
 
-static const op_row ops[256] = {
+const snap_op snap_ops[256] = {
     ['('] = {"MARK", op_mark, 0},
     ['.'] = {"STOP", op_stop, 0},
     ['0'] = {"POP", op_pop, 0},
@@ -792,197 +613,3 @@ static const op_row ops[256] = {
     [0x97] = {"NEXT_BUFFER", NULL, 0},
     [0x98] = {"READONLY_BUFFER", NULL, 0},
 };
-
-/* ---- the loop --------------------------------------------------------------------------------------------------------------- */
-
-static bool init_texts(snap_machine *m)
-{
-    static const char *const texts[] = {"",
-#define VS_X(id, text) text,
-                                        SNAP_TEXTS(VS_X)
-#undef VS_X
-    };
-    if (!vs_strtab_init(&m->texts, m->desc->scratch, SNAP_TEXT_COUNT)) {
-        return snap_fail_memory(m);
-    }
-    for (uint32_t i = 1; i < SNAP_TEXT_COUNT; i++) {
-        const uint32_t id = vs_strtab_add(&m->texts, vs_str_of(texts[i]));
-        if (id == UINT32_MAX) {
-            return snap_fail_memory(m);
-        }
-        vs_assert(id == i);
-    }
-    return true;
-}
-
-bool snap_machine_init(snap_machine *m, vs_input *in, const vs_read_desc *desc, vs_err *err)
-{
-    vs_arena *const scratch = desc->scratch;
-    *m = (snap_machine){.in = in, .desc = desc, .err = err, .op_at = in->at};
-    m->scratch_start = scratch->used_bytes;
-    m->memo = rows_of(scratch, sizeof(snap_word), WORD_SHIFT);
-    m->objects = rows_of(scratch, sizeof(snap_word), WORD_SHIFT);
-    m->items = rows_of(scratch, sizeof(snap_word), ROW_SHIFT);
-    m->runs = rows_of(scratch, sizeof(snap_run), ROW_SHIFT);
-    m->bigs = rows_of(scratch, sizeof(snap_big), ROW_SHIFT);
-    m->floats = rows_of(scratch, sizeof(double), ROW_SHIFT);
-    m->text_ids = rows_of(scratch, sizeof(uint32_t), ROW_SHIFT);
-    m->blocks = rows_of(scratch, sizeof(vs_rec_block), ROW_SHIFT);
-    m->segments = rows_of(scratch, sizeof(snap_segment), ROW_SHIFT);
-    m->history = rows_of(scratch, sizeof(snap_history), ROW_SHIFT);
-    m->stack = VS_RAW_ARRAY(scratch, snap_word, FIRST_STACK_ROOM);
-    m->stack_room = FIRST_STACK_ROOM;
-    m->builder = builder_new(desc, VS_TRACE_SNAPSHOT);
-    if (m->stack == NULL || m->builder == NULL) {
-        return snap_fail_memory(m);
-    }
-    return init_texts(m);
-}
-
-static void tell_progress(const snap_machine *m)
-{
-    if (m->desc->progress != NULL) {
-        m->desc->progress(m->desc->ctx, m->in->packed_read, m->in->packed_total);
-    }
-}
-
-/* The opcode at in->at and its fixed bytes are in the window. */
-static bool step(snap_machine *m)
-{
-    vs_input *const in = m->in;
-    const uint8_t op = *in->at;
-    const op_row *const row = &ops[op];
-    m->op_at = in->at;
-    if (row->run == NULL) {
-        return fail_opcode(m, op);
-    }
-    const uint8_t *const args = in->at + 1;
-    in->at = args + row->arg_bytes;
-    return row->run(m, args);
-}
-
-/* ---- what only pushes --------------------------------------------------------------------------------------------------------- */
-
-/* Most opcodes push a small integer or what the memo holds. They are taken here without the table, with everything in
- * registers: the machine's own fields would have to be read again after each push. What needs more than a push is left for
- * the table: negative and long integers, containers that are not settled, errors. */
-typedef struct {
-    const uint8_t *at;
-    const uint8_t *last; /* an opcode up to here and its argument are in the window */
-    snap_word *top;
-    const snap_word *stack_end;
-    uint8_t *const *memo;
-    uint64_t memo_count;
-} push_run;
-
-#define PUSH_BYTES 10 /* the longest opcode taken: LONG1 with 8 bytes looked at */
-
-static inline bool push_memo(push_run *r, uint64_t index, unsigned op_bytes)
-{
-    if (index >= r->memo_count) {
-        return false;
-    }
-    const uint8_t *const chunk = r->memo[index >> WORD_SHIFT];
-    snap_word word = 0;
-    memcpy(&word, chunk + (index & ((UINT64_C(1) << WORD_SHIFT) - 1)) * sizeof word,
-           sizeof word);
-    if (snap_kind_of(word) >= W_ABSENT) {
-        return false;
-    }
-    *r->top++ = word;
-    r->at += op_bytes;
-    return true;
-}
-
-static inline bool push_small(push_run *r, uint64_t value, unsigned op_bytes)
-{
-    *r->top++ = snap_make(W_INT, value);
-    r->at += op_bytes;
-    return true;
-}
-
-/* LONG1 of 1 to 7 bytes that is not negative. */
-static inline bool push_address(push_run *r)
-{
-    const unsigned count = r->at[1];
-    if (count - 1 > 6 || r->at[1 + count] >= 0x80) {
-        return false;
-    }
-    return push_small(r, little8(r->at + 2) & (UINT64_MAX >> (64 - 8 * count)), 2 + count);
-}
-
-static inline bool push_next(push_run *r)
-{
-    switch (*r->at) {
-    case 'h': return push_memo(r, r->at[1], 2);
-    case 'j': return push_memo(r, little4(r->at + 1), 5);
-    case 'K': return push_small(r, r->at[1], 2);
-    case 'M': return push_small(r, r->at[1] | (unsigned)r->at[2] << 8, 3);
-    case 'J': return r->at[4] < 0x80 && push_small(r, little4(r->at + 1), 5);
-    case 0x8a: return push_address(r);
-    default: return false;
-    }
-}
-
-/* Stacks are runs of LONG_BINGET: the place of the next one is known before this one is read. */
-static inline void push_gets(push_run *r)
-{
-    while (r->at <= r->last && r->top < r->stack_end && *r->at == 'j' &&
-           push_memo(r, little4(r->at + 1), 5)) {}
-}
-
-/* The same opcodes, to be asked before anything is set up for them. */
-static inline bool does_push(uint8_t op)
-{
-    return op == 'h' || op == 'j' || op == 'K' || op == 'J' || op == 0x8a || op == 'M';
-}
-
-static void push_many(snap_machine *m)
-{
-    vs_input *const in = m->in;
-    push_run r = {.at = in->at,
-                  .last = in->end - PUSH_BYTES,
-                  .top = m->stack + m->stack_count,
-                  .stack_end = m->stack + m->stack_room,
-                  .memo = m->memo.chunks,
-                  .memo_count = m->memo.count};
-    while (r.at <= r.last && r.top < r.stack_end && push_next(&r)) {
-        push_gets(&r);
-    }
-    in->at = r.at;
-    m->stack_count = (uint32_t)(r.top - m->stack);
-}
-
-/* Reads more when the next opcode may not be whole. */
-static bool fill(snap_machine *m)
-{
-    vs_input *const in = m->in;
-    const uint64_t read_before = in->packed_read;
-    m->op_at = in->at;
-    if (in->at == in->end && !need(m, 1)) {
-        return false;
-    }
-    const uint8_t arg_bytes = ops[*in->at].arg_bytes;
-    if ((uint64_t)(in->end - in->at) < UINT64_C(1) + arg_bytes &&
-        !need(m, UINT64_C(1) + arg_bytes)) {
-        return false;
-    }
-    if (in->packed_read != read_before) {
-        tell_progress(m);
-    }
-    return true;
-}
-
-bool snap_run_pickle(snap_machine *m)
-{
-    const vs_input *const in = m->in;
-    while (!m->is_stopped) {
-        if (in->end - in->at >= PUSH_BYTES && does_push(*in->at)) {
-            push_many(m);
-        }
-        if ((in->end - in->at < PUSH_BYTES && !fill(m)) || !step(m)) {
-            return false;
-        }
-    }
-    return true;
-}
