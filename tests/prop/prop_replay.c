@@ -268,6 +268,57 @@ static void a_driver_that_uses_addresses_again(void **state)
     }
 }
 
+/* Two cards in one file, on one tape: their events stand side by side in the order of time. */
+static void two_devices_share_a_tape(void **state)
+{
+    arenas *a = *state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        const recorded_desc first = described(seed, "");
+        const recorded_desc second = described(seed + 1000, "");
+        recorded one = {0};
+        recorded two = {0};
+        vs_arena_reset(&a->make);
+        vs_arena_reset(&a->keep);
+        vs_arena_reset(&a->scratch);
+        recorded_make(&one, &first, &a->make);
+        recorded_make(&two, &second, &a->make);
+        vs_rec_device devices[2] = {one.recording.devices[0], two.recording.devices[0]};
+        vs_rec_segment *segments =
+            (vs_rec_segment *)(uintptr_t)two.recording.devices[0].segments;
+        vs_rec_block *blocks =
+            VS_ARRAY(&a->make, vs_rec_block,
+                     (size_t)one.recording.block_count + two.recording.block_count);
+        assert_non_null(blocks);
+        memcpy(blocks, one.recording.blocks, sizeof *blocks * one.recording.block_count);
+        memcpy(blocks + one.recording.block_count, two.recording.blocks,
+               sizeof *blocks * two.recording.block_count);
+        for (uint32_t i = 0; i < devices[1].segment_count; i++) {
+            segments[i].block_first += one.recording.block_count;
+        }
+        devices[1].ordinal = 1;
+        vs_recording both = one.recording;
+        both.devices = devices;
+        both.device_count = 2;
+        both.blocks = blocks;
+        both.block_count += two.recording.block_count;
+        vs_tape *tape = vs_tape_new(&a->make, &(vs_tape_desc){0});
+        assert_non_null(tape);
+        vs_err err = {0};
+        vs_replay_result result = {0};
+        vs_timeline tl = {0};
+        const vs_replay_desc desc = {.keep = &a->keep, .scratch = &a->scratch, .tape = tape};
+        assert_true(vs_replay_run(&result, &both, &desc, &err));
+        assert_int_equal(result.verdict, VS_REPLAY_IDENTICAL);
+        assert_true(vs_tape_seal(tape, &tl, &err));
+        for (uint8_t k = 0; k < 2; k++) {
+            const uint32_t track =
+                vs_timeline_find_track(&tl, k, VS_TRACK_RESERVED, VS_CAT_COUNT);
+            assert_int_not_equal(track, VS_NO_TRACK);
+            assert_int_equal(tl.tracks[track].max, result.devices[k].peak_reserved_bytes);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_limit_changes_nothing),
         cmocka_unit_test(garbage_collection_under_a_limit_that_is_not_told),
         cmocka_unit_test(a_private_pool_serves_its_own),
+        cmocka_unit_test(two_devices_share_a_tape),
         cmocka_unit_test(whatever_is_spoilt_is_seen),
         cmocka_unit_test(recordings_without_their_beginning),
         cmocka_unit_test(recordings_that_begin_at_any_event),
