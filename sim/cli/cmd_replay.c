@@ -68,6 +68,9 @@ static bool read_context(cli *c, const replay_args *args, replay_run *run, vs_er
     scenario.machine.gpu_count = 1;
     vs_machine machine = {0};
     if (!cli_resolve_machine(c, &machine, &scenario, err)) {
+        if (strcmp(err->input, "--gpu") == 0) { /* the option whose values --capacity takes */
+            (void)snprintf(err->input, sizeof err->input, "--capacity");
+        }
         return false;
     }
     run->desc.capacity_bytes = machine.gpus[0].total_bytes;

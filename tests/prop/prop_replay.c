@@ -175,6 +175,42 @@ static void spoil(recorded *r, vs_rng *rng)
     }
 }
 
+/* The lists at the end are not what they were: size, address or state of a block, or the size of a segment. */
+static void spoil_end(recorded *r, vs_rng *rng)
+{
+    const vs_rec_device *dev = &r->recording.devices[0];
+    vs_rec_segment *segments = (vs_rec_segment *)(uintptr_t)dev->segments;
+    vs_rec_block *blocks = (vs_rec_block *)(uintptr_t)r->recording.blocks;
+    const uint32_t at = (uint32_t)vs_rng_below(rng, r->recording.block_count);
+    switch (vs_rng_below(rng, 4)) {
+    case 0: blocks[at].addr += 512; break;
+    case 1: blocks[at].size += 512; break;
+    case 2: blocks[at].state = (uint8_t)((blocks[at].state + 1u) % 3u); break;
+    default: segments[vs_rng_below(rng, dev->segment_count)].total += 2 * VS_MIB; break;
+    }
+}
+
+static void a_spoilt_end_is_seen(void **state)
+{
+    arenas *a = *state;
+    vs_rng rng;
+    vs_rng_seed(&rng, 5);
+    for (uint64_t seed = 0; seed < 120; seed++) {
+        const recorded_desc desc =
+            described(seed, seed % 3 == 0 ? "expandable_segments:True" : "");
+        vs_arena_reset(&a->make);
+        vs_arena_reset(&a->keep);
+        vs_arena_reset(&a->scratch);
+        recorded r = {0};
+        recorded_make(&r, &desc, &a->make);
+        spoil_end(&r, &rng);
+        const vs_replay_result result = replay(a, &r);
+        if (result.verdict == VS_REPLAY_IDENTICAL) {
+            fail_msg("seed %" PRIu64 ": its end is spoilt, and yet identical", seed);
+        }
+    }
+}
+
 static void whatever_is_spoilt_is_seen(void **state)
 {
     arenas *a = *state;
@@ -329,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_private_pool_serves_its_own),
         cmocka_unit_test(two_devices_share_a_tape),
         cmocka_unit_test(whatever_is_spoilt_is_seen),
+        cmocka_unit_test(a_spoilt_end_is_seen),
         cmocka_unit_test(recordings_without_their_beginning),
         cmocka_unit_test(recordings_that_begin_at_any_event),
         cmocka_unit_test(a_driver_that_uses_addresses_again),

@@ -1,6 +1,6 @@
 /* driver.c - the driver under a replayed allocator: it gives what was given in the recording.
  *
- * Our allocator asks while it works off a request (d->terminal, whose event is still to come): the events between d->at and
+ * Our allocator asks while it works off a request (whose event is still to come): the events between d->at and
  * that one are what the real allocator asked of the real driver and got. So a segment is given when the recording has a
  * segment_alloc of that size next, and there is none otherwise; a segment may go back when the recording has its
  * segment_free next. What our allocator wants otherwise is a difference, counted by whoever sees it first. */

@@ -127,8 +127,7 @@ struct replay_device {
     const vs_rec_device *dev;
     const vs_rec_event *events;
     uint32_t event_count;
-    uint32_t at;       /* the next event nobody has dealt with */
-    uint32_t terminal; /* the request that is being replayed, else REPLAY_NO_EVENT */
+    uint32_t at; /* the next event nobody has dealt with */
     vs_arena *arena;
     vs_pool *pool;
     blockmap map;

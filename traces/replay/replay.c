@@ -189,7 +189,6 @@ static bool prepare(replayer *r, replay_device *d, const vs_rec_device *dev, vs_
                          .dev = dev,
                          .events = dev->events,
                          .event_count = dev->event_count,
-                         .terminal = REPLAY_NO_EVENT,
                          .arena = r->desc->scratch,
                          .is_what_if = r->desc->conf != NULL || r->desc->capacity_bytes != 0};
     d->result.ordinal = dev->ordinal;

@@ -502,7 +502,6 @@ static void replay_one_request(replay_device *d, uint32_t terminal)
     if (is_first && is_first_placed(d, &request, terminal)) {
         return;
     }
-    d->terminal = terminal;
     vs_block block = {0};
     vs_alloc_result result = VS_ALLOC_OOM;
     const vs_ns started = d->now;
@@ -511,7 +510,6 @@ static void replay_one_request(replay_device *d, uint32_t terminal)
         result = vs_pool_alloc(d->pool, done > started ? done : started, &request, &block);
     }
     d->now = done > d->now ? done : d->now;
-    d->terminal = REPLAY_NO_EVENT;
     if (result == VS_ALLOC_EXHAUSTED) {
         exhausted(d);
         return;

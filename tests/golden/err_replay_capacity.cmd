@@ -1,0 +1,1 @@
+vramscope replay nothing.pickle --capacity 999999999999TiB
